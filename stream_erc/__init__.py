@@ -1,0 +1,1 @@
+"""Real-time emotion recognition in conversations, one session per WebSocket."""

@@ -1,0 +1,56 @@
+"""Every error this package raises on purpose.
+
+StreamErcError
+├── ConfigError      a setting is out of range or contradicts another   at start-up
+├── ModelError       a model file is missing, damaged or not ours       at start-up
+└── SessionError     ends one session, never the server; has a close code
+    ├── BadMessage       the client broke the protocol                  1002
+    └── Overloaded       no room for another session, or it fell behind 1013
+
+Anything else is a bug: it ends the session with 1011 and a logged traceback.
+Close codes: RFC 6455, section 7.4.1, and the IANA registry (1013).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StreamErcError(Exception):
+    """Base class; catch this at the edge of the program, nowhere else."""
+
+
+class ConfigError(StreamErcError):
+    """A setting is out of range or contradicts another."""
+
+
+class ModelError(StreamErcError):
+    """A model file is missing or damaged, or its inputs and outputs are not ours."""
+
+
+class SessionError(StreamErcError):
+    """Ends one session, or is told to it; the message is shown to the client.
+
+    Attributes:
+        code: Stable, snake_case; a program may act on it.
+        is_recoverable: True where the session goes on after the error.
+    """
+
+    close_code: ClassVar[int]
+
+    def __init__(self, code: str, message: str, *, is_recoverable: bool = False):
+        super().__init__(message)
+        self.code = code
+        self.is_recoverable = is_recoverable
+
+
+class BadMessage(SessionError):
+    """The client sent what the protocol does not allow."""
+
+    close_code = 1002
+
+
+class Overloaded(SessionError):
+    """The server has no room for this session, or the session fell behind."""
+
+    close_code = 1013

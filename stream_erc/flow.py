@@ -1,0 +1,122 @@
+"""The records that flow through a session, in the order in which they appear.
+
+Times are sample counts at `SAMPLE_RATE_HZ` on the session's stream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_RATE_HZ = 16_000
+FRAME_SAMPLES = 512  # 32 ms, the only window that Silero VAD takes at 16 kHz
+
+EMOTIONS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
+"""Order of the classes everywhere: MELD's seven, in MELD's order."""
+
+SENTIMENTS = ("negative", "neutral", "positive")
+
+Samples = NDArray[np.float32]
+"""Mono audio, shape (n_samples,), values in [-1, 1], at `SAMPLE_RATE_HZ`."""
+
+Vector = NDArray[np.float32]
+"""One turn's numbers, shape (n,)."""
+
+
+def to_ms(samples: int) -> int:
+    """Give a sample count in whole milliseconds, as the wire has it."""
+    return samples * 1000 // SAMPLE_RATE_HZ
+
+
+def to_samples(ms: int) -> int:
+    """Give milliseconds as a sample count."""
+    return ms * SAMPLE_RATE_HZ // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A fixed-length slice of the stream.
+
+    Attributes:
+        start: Index of the first sample, counted from the start of the stream.
+        samples: Shape (FRAME_SAMPLES,); shorter only before a cut of the stream.
+    """
+
+    start: int
+    samples: Samples
+
+    @property
+    def end(self) -> int:
+        """One past the last sample."""
+        return self.start + len(self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word of a transcript.
+
+    Attributes:
+        text: As written, without the space before it.
+        start: First sample, counted from the start of the turn's audio.
+        end: One past the last sample, likewise.
+        probability: The recognizer's confidence, 0 to 1.
+    """
+
+    text: str
+    start: int
+    end: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceFeatures:
+    """How a turn sounds, as numbers; not yet normalised to the speaker.
+
+    Attributes:
+        encoder: Whisper's encoder output, mean and deviation over the turn's
+            frames, shape (768,) for the tiny models.
+        functionals: IS09 functionals, shape (336,); None where only the encoder is
+            known.
+    """
+
+    encoder: Vector | None
+    functionals: Vector | None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFeatures:
+    """What the dialogue model is told about one turn.
+
+    Attributes:
+        speaker: Who spoke; only compared with the other speakers of the dialogue.
+        text: The words; None where there are none to trust.
+        voice: The sound; None for a turn that was not heard.
+    """
+
+    speaker: str
+    text: str | None
+    voice: VoiceFeatures | None
+
+
+@dataclass(frozen=True, slots=True)
+class Emotion:
+    """What one turn conveys.
+
+    Attributes:
+        emotions: Probability of each of `EMOTIONS`, shape (7,), sum 1.
+        sentiments: Probability of each of `SENTIMENTS`, shape (3,), sum 1.
+        modalities: What it rests on, of "audio" and "text".
+        context_turns: How many earlier turns were within the model's reach.
+    """
+
+    emotions: Vector
+    sentiments: Vector
+    modalities: tuple[str, ...]
+    context_turns: int
+
+    @property
+    def label(self) -> str:
+        """The most probable emotion."""
+        return EMOTIONS[int(np.argmax(self.emotions))]
