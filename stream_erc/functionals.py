@@ -5,11 +5,11 @@ loudness, twelve mel cepstral coefficients and the rate of zero crossings. Each 
 and its slope are summed up by 12 numbers: 14 * 2 * 12 = 336.
 
 The definitions are those of the INTERSPEECH 2009 Emotion Challenge (Schuller, Steidl,
-Batliner, 2009), in the details of openSMILE 3: its book and its configuration
+Batliner, 2009), in the details of openSMILE 3 as in its book and its configuration
 `is09-13/IS09_emotion.conf`. F0 and the probability of voicing, the set's other two
 contours, are left out.
 
-What the book does not say, measured on openSMILE's output:
+Two rules that no reader would guess, measured on openSMILE's output:
 
 - A sample of value zero counts as a crossing unless its neighbours share a sign, so
   digital silence has nearly the highest rate there is.
@@ -124,8 +124,8 @@ def functionals(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     A turn shorter than one window (25 ms) is padded with zeros to one. Below five
     windows (65 ms) some numbers differ from openSMILE's, whose edges need more room.
 
-    Made for 16-bit audio: samples that were never rounded to 16 bits, or that are
-    partly zeros, have other rates of zero crossings in their silences.
+    Made for 16-bit audio. Rounding turns quiet samples into zeros, and zeros count as
+    crossings: train and serve on samples that were rounded alike.
 
     Args:
         samples: Shape (n_samples,), one mono turn of any length at 16 kHz, in [-1, 1].

@@ -1,0 +1,281 @@
+"""Settings: one frozen class per stage, checked once, at start-up.
+
+`Settings` joins them. A TOML file has a table for each, the command line an option
+`--TABLE.NAME` for each field; both refuse what they do not know.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from .errors import ConfigError
+
+T = TypeVar("T")
+
+DEFAULT_MODEL = Path(__file__).parent / "models" / "default"
+
+
+def setting(default: T, explanation: str) -> T:
+    """A field with its default and the sentence that `--help` shows."""
+    return field(default=default, metadata={"help": explanation})
+
+
+def require(is_true: bool, expected: str, got: object) -> None:
+    """Refuse a setting.
+
+    Raises:
+        ConfigError: Unless `is_true`; the message says what was expected.
+    """
+    if not is_true:
+        raise ConfigError(f"{expected}, got {got}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """Where the server listens, and how much it lets in."""
+
+    host: str = setting("127.0.0.1", "address to bind; loopback unless you say more")
+    port: int = setting(8765, "TCP port; 0 takes a free one and prints it")
+    max_sessions: int = setting(64, "further clients are refused with 1013")
+    resume_window_s: float = setting(
+        30.0, "seconds that a conversation outlives its last session"
+    )
+    drain_s: float = setting(10.0, "seconds to finish what was heard after SIGTERM")
+    max_unread_events: int = setting(
+        1000, "events waiting for a slow reader before its audio is held back"
+    )
+    reader_timeout_s: float = setting(
+        20.0, "a client that reads nothing for so long is closed with 1013"
+    )
+
+    def __post_init__(self) -> None:
+        require(0 <= self.port <= 65_535, "server.port: expected 0 to 65535", self.port)
+        for name in ("max_sessions", "max_unread_events"):
+            value = getattr(self, name)
+            require(value >= 1, f"server.{name}: expected at least 1", value)
+        for name in ("resume_window_s", "drain_s", "reader_timeout_s"):
+            value = getattr(self, name)
+            require(value >= 0, f"server.{name}: expected 0 or more", value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VadConfig:
+    """When there is voice.
+
+    Two thresholds instead of one keep a voice that hovers around 0.5 from
+    switching on and off; values of `VADIterator` in snakers4/silero-vad.
+    """
+
+    onset: float = setting(0.5, "probability at or above which voice starts")
+    offset: float = setting(0.35, "probability below which it pauses")
+    min_speech_ms: int = setting(96, "a shorter voice is taken for a click")
+    min_pause_ms: int = setting(96, "a shorter pause does not stop the voice")
+
+    def __post_init__(self) -> None:
+        require(
+            0.0 < self.offset <= self.onset < 1.0,
+            "vad: expected 0 < offset <= onset < 1",
+            f"offset={self.offset} and onset={self.onset}",
+        )
+        require(
+            32 <= self.min_speech_ms <= 1000,
+            "vad.min_speech_ms: expected 32 to 1000",
+            self.min_speech_ms,
+        )
+        require(
+            32 <= self.min_pause_ms <= 1000,
+            "vad.min_pause_ms: expected 32 to 1000",
+            self.min_pause_ms,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnConfig:
+    """When a turn starts, when it is judged in advance, and when it is over."""
+
+    pre_roll_ms: int = setting(300, "audio kept from before the voice")
+    post_roll_ms: int = setting(96, "audio kept from after the voice")
+    eager_silence_ms: int = setting(
+        160, "silence after which the finals are computed in advance"
+    )
+    end_silence_ms: int = setting(500, "silence that ends a turn")
+    max_turn_ms: int = setting(19_000, "a longer turn is cut at a quiet place")
+    search_ms: int = setting(3000, "how far back that quiet place is looked for")
+    first_partial_ms: int = setting(480, "voice heard before the first partial")
+    partial_interval_ms: int = setting(480, "voice heard between partials")
+
+    def __post_init__(self) -> None:
+        require(
+            0 <= self.post_roll_ms <= min(150, self.eager_silence_ms),
+            "turns.post_roll_ms: expected 0 to 150, at most eager_silence_ms",
+            self.post_roll_ms,
+        )
+        require(
+            self.eager_silence_ms <= self.end_silence_ms,
+            "turns.eager_silence_ms: expected at most end_silence_ms",
+            self.eager_silence_ms,
+        )
+        require(
+            0 <= self.pre_roll_ms <= 2000,
+            "turns.pre_roll_ms: expected 0 to 2000",
+            self.pre_roll_ms,
+        )
+        require(
+            2000 <= self.max_turn_ms <= 29_000,
+            "turns.max_turn_ms: expected 2000 to 29000 (Whisper hears 30 s)",
+            self.max_turn_ms,
+        )
+        require(
+            0 < self.search_ms < self.max_turn_ms,
+            "turns.search_ms: expected above 0 and below max_turn_ms",
+            self.search_ms,
+        )
+        for name in ("first_partial_ms", "partial_interval_ms"):
+            value = getattr(self, name)
+            require(value >= 100, f"turns.{name}: expected at least 100", value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsrConfig:
+    """Which recognizer transcribes, and on what."""
+
+    whisper: str = setting(
+        "tiny.en", "faster-whisper model: a name, or a CTranslate2 folder"
+    )
+    language: str = setting("en", "language of a session that names none")
+    device: str = setting("cpu", '"cpu" or "cuda"')
+    compute_type: str = setting("int8", 'CTranslate2 type; "float16" suits a GPU')
+    threads: int = setting(1, "threads for one turn")
+    workers: int = setting(2, "turns at once; one is always kept free for finals")
+
+    def __post_init__(self) -> None:
+        require(
+            self.device in ("cpu", "cuda"),
+            'asr.device: expected "cpu" or "cuda"',
+            self.device,
+        )
+        require(self.threads >= 1, "asr.threads: expected at least 1", self.threads)
+        require(self.workers >= 1, "asr.workers: expected at least 1", self.workers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateConfig:
+    """When a transcript is judged not to be speech; see `gates.py`."""
+
+    min_log_probability: float = setting(
+        -1.0, "mean token log probability below which words are not trusted"
+    )
+    max_no_speech_probability: float = setting(
+        0.6, "Whisper's no-speech estimate above which doubtful words fall"
+    )
+    max_compression_ratio: float = setting(2.4, "above it the text is a loop")
+    max_words_per_s: float = setting(8.0, "words per second of voice nobody reaches")
+
+    def __post_init__(self) -> None:
+        require(
+            self.min_log_probability < 0,
+            "gates.min_log_probability: expected below 0",
+            self.min_log_probability,
+        )
+        require(
+            0 < self.max_no_speech_probability <= 1,
+            "gates.max_no_speech_probability: expected above 0, at most 1",
+            self.max_no_speech_probability,
+        )
+        for name in ("max_compression_ratio", "max_words_per_s"):
+            value = getattr(self, name)
+            require(value > 1, f"gates.{name}: expected above 1", value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmotionConfig:
+    """Which dialogue model judges, and on what."""
+
+    model: str = setting(str(DEFAULT_MODEL), "folder of an exported model")
+    device: str = setting("cpu", '"cpu" or "cuda"')
+
+    def __post_init__(self) -> None:
+        require(
+            self.device in ("cpu", "cuda"),
+            'emotion.device: expected "cpu" or "cuda"',
+            self.device,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of a server."""
+
+    server: ServerConfig = field(default_factory=ServerConfig)
+    vad: VadConfig = field(default_factory=VadConfig)
+    turns: TurnConfig = field(default_factory=TurnConfig)
+    asr: AsrConfig = field(default_factory=AsrConfig)
+    gates: GateConfig = field(default_factory=GateConfig)
+    emotion: EmotionConfig = field(default_factory=EmotionConfig)
+
+
+def read_settings(path: Path | None, overrides: Mapping[str, Any]) -> Settings:
+    """Join the defaults, a TOML file, and the command line, in that order.
+
+    Args:
+        path: The file; None for none.
+        overrides: "table.name" to value.
+
+    Raises:
+        ConfigError: If the file cannot be read, or a key or a value does not fit.
+    """
+    tables = read_toml(path) if path else {}
+    for key, value in overrides.items():
+        table, _, name = key.partition(".")
+        tables.setdefault(table, {})[name] = value
+    classes = get_type_hints(Settings)
+    for table in tables:
+        require(
+            table in classes,
+            f"settings: expected a table of {', '.join(classes)}",
+            f"[{table}]",
+        )
+    return Settings(
+        **{table: fill(classes[table], table, tables[table]) for table in tables}
+    )
+
+
+def read_toml(path: Path) -> dict[str, dict[str, Any]]:
+    """Read a file of tables.
+
+    Raises:
+        ConfigError: If it is missing, not TOML, or has keys outside of tables.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: expected a TOML file, got: {error}") from error
+    for name, table in tables.items():
+        require(isinstance(table, dict), f"{path}: expected only tables", name)
+    return tables
+
+
+def fill(kind: type[T], table: str, values: Mapping[str, Any]) -> T:
+    """Make one stage's settings from a table, each value of its field's type."""
+    types = get_type_hints(kind)
+    for name, value in values.items():
+        where = f"{table}.{name}"
+        require(name in types, f"{table}: expected one of {', '.join(types)}", where)
+        expected = types[name]
+        fits = type(value) is expected or (expected is float and type(value) is int)
+        require(fits, f"{where}: expected {expected.__name__}", repr(value))
+    return kind(**values)
+
+
+def explain() -> list[tuple[str, type, Any, str]]:
+    """List every setting as ("table.name", type, default, explanation)."""
+    return [
+        (f"{table}.{one.name}", get_type_hints(kind)[one.name], one.default, text)
+        for table, kind in get_type_hints(Settings).items()
+        for one in fields(kind)
+        if one.default is not MISSING and (text := one.metadata["help"])
+    ]

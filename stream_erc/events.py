@@ -1,0 +1,383 @@
+"""Wire protocol v1: every message as a class, and how it becomes JSON.
+
+`docs/protocol.md` is the contract. Clients import this module alone: it needs
+neither numpy nor a model.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import msgspec
+from msgspec import Meta, Struct
+
+from .errors import BadMessage
+
+SUBPROTOCOL = "stream-erc.v1"
+PATH = "/v1/stream"
+MAX_FRAME_BYTES = 1 << 20
+
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw"]
+Reason = Literal["silence", "flush", "speaker", "max_length", "end"]
+Modality = Literal["audio", "text"]
+
+# --- client to server ----------------------------------------------------------
+
+
+class AudioFormat(Struct, frozen=True, kw_only=True):
+    """What the binary frames hold."""
+
+    encoding: Encoding
+    sample_rate: Annotated[int, Meta(ge=8000, le=48000)]
+    channels: Annotated[int, Meta(ge=1, le=2)]
+
+
+class SessionStart(Struct, frozen=True, kw_only=True, tag="session.start"):
+    """The first message. `modalities` bars the model from the others."""
+
+    audio: AudioFormat
+    speaker: Name = "speaker"
+    conversation_id: Name | None = None
+    language: Name | None = None
+    partials: bool = True
+    modalities: tuple[Modality, ...] = ("audio", "text")
+
+
+class SessionResume(Struct, frozen=True, kw_only=True, tag="session.resume"):
+    """The first message on a new socket after a drop."""
+
+    session_id: str
+    resume_token: str
+    last_seq: int
+
+
+class SpeakerSet(Struct, frozen=True, kw_only=True, tag="speaker.set"):
+    """The audio after it is another speaker's."""
+
+    speaker: Name
+
+
+class ContextAdd(Struct, frozen=True, kw_only=True, tag="context.add"):
+    """A turn that was not heard."""
+
+    speaker: Name
+    text: Annotated[str, Meta(min_length=1, max_length=10_000)]
+
+
+class TurnFlush(Struct, frozen=True, kw_only=True, tag="turn.flush"):
+    """End the running turn now."""
+
+
+class MarkerSet(Struct, frozen=True, kw_only=True, tag="marker"):
+    """Echo this once the audio before it is done with."""
+
+    id: str | int
+
+
+class Ping(Struct, frozen=True, kw_only=True, tag="ping"):
+    """Answer at once."""
+
+    id: str | int
+
+
+class SessionEnd(Struct, frozen=True, kw_only=True, tag="session.end"):
+    """Finish what was heard."""
+
+
+ClientMessage = (
+    SessionStart
+    | SessionResume
+    | SpeakerSet
+    | ContextAdd
+    | TurnFlush
+    | MarkerSet
+    | Ping
+    | SessionEnd
+)
+
+# --- server to client ----------------------------------------------------------
+
+
+class Event(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What every server message has; `seq` is given when it leaves."""
+
+    seq: int = -1
+    time_ms: int = 0
+
+
+class TurnEvent(Event, frozen=True, kw_only=True):
+    """A message about one turn."""
+
+    turn: int
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What the server allows, and how it cuts turns."""
+
+    max_frame_bytes: int
+    max_turn_ms: int
+    end_silence_ms: int
+    pre_roll_ms: int
+    resume_window_s: float
+
+
+class SessionStarted(Event, frozen=True, kw_only=True, tag="session.started"):
+    """The session is open; audio may come."""
+
+    session_id: str
+    resume_token: str | None
+    protocol: int
+    labels: tuple[str, ...]
+    limits: Limits
+
+
+class SpeechStarted(Event, frozen=True, kw_only=True, tag="speech.started"):
+    """A voice began at `at_ms`."""
+
+    at_ms: int
+
+
+class SpeechStopped(Event, frozen=True, kw_only=True, tag="speech.stopped"):
+    """The voice ended at `at_ms`."""
+
+    at_ms: int
+
+
+class TurnStarted(TurnEvent, frozen=True, kw_only=True, tag="turn.started"):
+    """A turn began; `start_ms` has the pre-roll, `voice_start_ms` has not."""
+
+    speaker: str | None
+    start_ms: int
+    voice_start_ms: int
+
+
+class TranscriptPartial(TurnEvent, frozen=True, kw_only=True, tag="transcript.partial"):
+    """The words so far; the first `stable_chars` stay in later partials."""
+
+    revision: int
+    text: str
+    stable_chars: int
+
+
+class EmotionPartial(TurnEvent, frozen=True, kw_only=True, tag="emotion.partial"):
+    """What the turn conveys so far."""
+
+    revision: int
+    label: str
+    probabilities: dict[str, float]
+    sentiment: dict[str, float]
+    modalities: tuple[str, ...]
+
+
+class TurnResumed(TurnEvent, frozen=True, kw_only=True, tag="turn.resumed"):
+    """The speaker went on during the end silence."""
+
+
+class TurnEnded(TurnEvent, frozen=True, kw_only=True, tag="turn.ended"):
+    """The turn is over, decided when `decided_ms` of audio had been processed."""
+
+    speaker: str
+    start_ms: int
+    end_ms: int
+    decided_ms: int
+    reason: Reason
+
+
+class WordTiming(Struct, frozen=True, kw_only=True):
+    """One word of a final transcript, on the audio clock."""
+
+    word: str
+    start_ms: int
+    end_ms: int
+    probability: float
+
+
+class TranscriptFinal(TurnEvent, frozen=True, kw_only=True, tag="transcript.final"):
+    """What was said; `rejected` where it was judged not to be speech."""
+
+    text: str
+    words: tuple[WordTiming, ...]
+    rejected: bool
+
+
+class Latency(Struct, frozen=True, kw_only=True):
+    """Wall times: decided to sent, the models' work, and its waiting."""
+
+    endpoint_ms: float
+    compute_ms: float
+    queue_ms: float
+
+
+class EmotionFinal(TurnEvent, frozen=True, kw_only=True, tag="emotion.final"):
+    """What the turn conveys; never taken back."""
+
+    label: str
+    probabilities: dict[str, float]
+    sentiment: dict[str, float]
+    modalities: tuple[str, ...]
+    context_turns: int
+    context_seq: int
+    latency: Latency
+
+
+class Marker(Event, frozen=True, kw_only=True, tag="marker"):
+    """The audio before the marker is done with."""
+
+    id: str | int
+
+
+class Pong(Event, frozen=True, kw_only=True, tag="pong"):
+    """The answer to a ping."""
+
+    id: str | int
+
+
+class Warn(Event, frozen=True, kw_only=True, tag="warning"):
+    """Something was altered or ignored; the session goes on."""
+
+    code: str
+    message: str
+
+
+class Failure(Event, frozen=True, kw_only=True, tag="error"):
+    """Something was refused; unless `recoverable`, the socket closes next."""
+
+    code: str
+    message: str
+    recoverable: bool
+
+
+class Status(Event, frozen=True, kw_only=True, tag="status"):
+    """How far the server is behind, and whether partials suffer."""
+
+    lag_ms: int
+    degraded: bool
+
+
+class SessionEnded(Event, frozen=True, kw_only=True, tag="session.ended"):
+    """The last message of a session that ended well."""
+
+    turns: int
+    audio_ms: int
+
+
+ServerEvent = (
+    SessionStarted
+    | SpeechStarted
+    | SpeechStopped
+    | TurnStarted
+    | TranscriptPartial
+    | EmotionPartial
+    | TurnResumed
+    | TurnEnded
+    | TranscriptFinal
+    | EmotionFinal
+    | Marker
+    | Pong
+    | Warn
+    | Failure
+    | Status
+    | SessionEnded
+)
+
+# --- JSON ----------------------------------------------------------------------
+
+_encoder = msgspec.json.Encoder()
+_server_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(ServerEvent)
+_fields = {
+    kind.__struct_config__.tag: {"type", *kind.__struct_fields__}
+    for kind in get_args(ClientMessage)
+}
+_server_types = {kind.__struct_config__.tag for kind in get_args(ServerEvent)}
+
+E_ = TypeVar("E_", bound=Event)
+
+
+def encode(message: Event | ClientMessage) -> str:
+    """Write a message as JSON."""
+    return _encoder.encode(message).decode()
+
+
+def numbered(event: E_, seq: int) -> E_:
+    """Give an event its place among those sent."""
+    return msgspec.structs.replace(event, seq=seq)
+
+
+def parse_client(text: str) -> tuple[ClientMessage, list[str]]:
+    """Read what a client sent.
+
+    Returns:
+        The message, and the names of fields that it should not have.
+
+    Raises:
+        BadMessage: Recoverable; says what was expected and what came.
+    """
+    try:
+        raw = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise refuse("not_json", f"expected a JSON object, got: {error}") from error
+    if not isinstance(raw, dict) or not isinstance(raw.get("type"), str):
+        raise refuse(
+            "no_type", f'expected a JSON object with a "type", got {shorten(raw)}'
+        )
+    if raw["type"] not in _fields:
+        raise refuse(
+            "unknown_type",
+            f"expected a type of {', '.join(_fields)}, got {shorten(raw['type'])}",
+        )
+    try:
+        message = msgspec.convert(raw, ClientMessage)
+    except msgspec.ValidationError as error:
+        raise refuse("bad_field", explain(raw, str(error))) from error
+    return message, unknown_fields(raw)
+
+
+def parse_server(text: str) -> ServerEvent | None:
+    """Read what a server sent; None for a type that this version does not know."""
+    try:
+        return _server_decoder.decode(text)  # type: ignore[no-any-return]
+    except msgspec.ValidationError:
+        if msgspec.json.decode(text).get("type") in _server_types:
+            raise
+        return None
+
+
+def explain(raw: dict[str, Any], error: str) -> str:
+    """Say which field does not fit, what was expected and what came."""
+    expected, _, path = error.partition(" - at `$.")
+    path = path.rstrip("`")
+    if not path:
+        return f"{raw['type']}: {expected}, got the fields {', '.join(raw)}"
+    if expected.startswith("Invalid enum value"):
+        choices = Encoding if path == "audio.encoding" else Modality
+        expected = f"Expected one of {', '.join(get_args(choices))}"
+    return f"{raw['type']}: {path}: {expected}, got {shorten(look_up(raw, path))}"
+
+
+def unknown_fields(raw: dict[str, Any]) -> list[str]:
+    """List the fields that the contract does not have."""
+    unknown = [name for name in raw if name not in _fields[raw["type"]]]
+    if raw["type"] == "session.start":
+        known = AudioFormat.__struct_fields__
+        unknown += [f"audio.{name}" for name in raw["audio"] if name not in known]
+    return unknown
+
+
+def refuse(code: str, message: str) -> BadMessage:
+    """Make the error for a message that is ignored while the session goes on."""
+    return BadMessage(code, message, is_recoverable=True)
+
+
+def look_up(raw: dict[str, Any], path: str) -> object:
+    """Follow a dotted path as far as it leads."""
+    found: Any = raw
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, dict) else found
+    return found
+
+
+def shorten(value: object) -> str:
+    """Show a value from outside, at most 100 characters of it."""
+    text = repr(value)
+    return text if len(text) <= 100 else text[:99] + "…"
