@@ -102,10 +102,14 @@ class TurnConfig:
     eager_silence_ms: int = setting(
         160, "silence after which the finals are computed in advance"
     )
-    end_silence_ms: int = setting(500, "silence that ends a turn")
+    end_silence_ms: int = setting(544, "silence that ends a turn")
+    onset_search_ms: int = setting(1000, "how far back a breath counts to a turn")
     max_turn_ms: int = setting(19_000, "a longer turn is cut at a quiet place")
     search_ms: int = setting(3000, "how far back that quiet place is looked for")
-    first_partial_ms: int = setting(480, "voice heard before the first partial")
+    first_partial_ms: int = setting(320, "voice heard before the first partial")
+    emotion_partial_ms: int = setting(
+        960, "voice heard before the first provisional emotion"
+    )
     partial_interval_ms: int = setting(480, "voice heard between partials")
 
     def __post_init__(self) -> None:
@@ -134,7 +138,12 @@ class TurnConfig:
             "turns.search_ms: expected above 0 and below max_turn_ms",
             self.search_ms,
         )
-        for name in ("first_partial_ms", "partial_interval_ms"):
+        require(
+            0 <= self.onset_search_ms <= 2000,
+            "turns.onset_search_ms: expected 0 to 2000",
+            self.onset_search_ms,
+        )
+        for name in ("first_partial_ms", "partial_interval_ms", "emotion_partial_ms"):
             value = getattr(self, name)
             require(value >= 100, f"turns.{name}: expected at least 100", value)
 

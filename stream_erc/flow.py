@@ -120,3 +120,120 @@ class Emotion:
     def label(self) -> str:
         """The most probable emotion."""
         return EMOTIONS[int(np.argmax(self.emotions))]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedFrame:
+    """A frame, and whether the voice detector heard a voice in it."""
+
+    frame: Frame
+    is_voiced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceEdge:
+    """A voice began or ended.
+
+    Attributes:
+        at: First voiced sample, or one past the last.
+        is_start: True where it began.
+    """
+
+    at: int
+    is_start: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TurnAudio:
+    """What one speaker said, or has said so far.
+
+    Attributes:
+        turn: Number of the turn in its session, from 0.
+        speaker: Who is said to speak.
+        start: First sample, pre-roll included.
+        voice_start: First voiced sample.
+        samples: Shape (n_samples,).
+        voiced_samples: How many of them lie in voiced frames.
+    """
+
+    turn: int
+    speaker: str
+    start: int
+    voice_start: int
+    samples: Samples
+    voiced_samples: int
+
+    @property
+    def end(self) -> int:
+        """One past the last sample."""
+        return self.start + len(self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted:
+    """Somebody began to speak."""
+
+    turn: int
+    speaker: str
+    start: int
+    voice_start: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnHeard:
+    """Enough more was heard for another provisional result, number `revision`."""
+
+    audio: TurnAudio
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnPaused:
+    """The turn ends with `audio`, unless the speaker goes on."""
+
+    audio: TurnAudio
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResumed:
+    """The speaker went on: the pause was none."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """The turn is over.
+
+    Attributes:
+        audio: All of it.
+        decided: How many samples had been heard when its end was decided.
+        reason: One of `events.Reason`.
+    """
+
+    audio: TurnAudio
+    decided: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AudioAltered:
+    """Samples that could not be taken as they came; told once a kind."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """The words of a turn, or of the part heard so far.
+
+    Attributes:
+        text: Empty where rejected.
+        words: With times and probabilities, in finals alone.
+        is_rejected: True where the sound was judged not to be speech.
+    """
+
+    text: str
+    words: tuple[Word, ...]
+    is_rejected: bool

@@ -1,0 +1,184 @@
+"""Request -> Result: the seam between sessions and models.
+
+Requests and results are plain, picklable records, and all that a result depends on
+is in its request. `Models` answers them here; `lanes.LocalEngine` queues those of many
+sessions in front of it; another engine may send them elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+from .asr import Whisper
+from .config import Settings
+from .context import Context
+from .errors import ModelError
+from .flow import Emotion, Samples, Transcript, TurnFeatures, VoiceFeatures
+from .functionals import functionals
+from .fusion import EmotionModel
+from .gates import judge
+
+
+class Lane(Enum):
+    """Finals: first in, first out, never dropped. Partials: the newest wins."""
+
+    FINAL = "final"
+    PARTIAL = "partial"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from.
+
+    Attributes:
+        session: Identifier of the session.
+        turn: Number of the turn; -1 for what was not heard.
+        revision: Number of the attempt within the turn.
+        lane: How urgent it is.
+        deadline_s: Monotonic time after which the result is worthless; None: never.
+    """
+
+    session: str
+    turn: int
+    revision: int
+    lane: Lane
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HearRequest:
+    """Transcribe this audio and measure its voice.
+
+    Attributes:
+        origin: Who asks.
+        samples: Shape (n_samples,).
+        voiced_samples: How many of them lie in voiced frames.
+        language: One of the recognizer's; None for the setting's.
+    """
+
+    origin: Origin
+    samples: Samples
+    voiced_samples: int
+    language: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HearResult:
+    """The answer to `HearRequest`; times in seconds."""
+
+    origin: Origin
+    transcript: Transcript
+    voice: VoiceFeatures
+    queue_s: float
+    compute_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class UnderstandRequest:
+    """Judge this turn in this context.
+
+    Attributes:
+        origin: Who asks.
+        features: The turn.
+        context: What the conversation remembers.
+        version: Of the context; comes back with the result.
+    """
+
+    origin: Origin
+    features: TurnFeatures
+    context: Context
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnderstandResult:
+    """The answer to `UnderstandRequest`; `context` has the turn in it."""
+
+    origin: Origin
+    emotion: Emotion
+    context: Context
+    version: int
+    queue_s: float
+    compute_s: float
+
+
+Request = HearRequest | UnderstandRequest
+Result = HearResult | UnderstandResult
+
+
+class Engine(Protocol):
+    """What sessions see of the models."""
+
+    def submit(self, request: Request) -> Future[Result]:
+        """Queue a request; a superseded partial's future is cancelled."""
+
+    def cancel(self, session: str) -> None:
+        """Drop what a session that is gone still waits for."""
+
+    def empty_context(self) -> Context:
+        """Give the memory of a conversation in which nothing was said."""
+
+
+class Models:
+    """All models of the product, and the answer to each kind of request."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.whisper = Whisper(settings.asr)
+        self._gates = settings.gates
+        provider = "CUDA" if settings.emotion.device == "cuda" else "CPU"
+        self._emotion = EmotionModel(
+            Path(settings.emotion.model), providers=(f"{provider}ExecutionProvider",)
+        )
+        if self._emotion.voice_size != self.whisper.voice_size:
+            raise ModelError(
+                f"emotion.model: expected one trained on {self.whisper.voice_size} "
+                f"encoder features, as asr.whisper gives, "
+                f"got {self._emotion.voice_size}"
+            )
+
+    def empty_context(self) -> Context:
+        """Give the memory of a conversation in which nothing was said."""
+        return self._emotion.empty_context()
+
+    def hear(self, requests: Sequence[HearRequest]) -> list[HearResult]:
+        """Answer one by one: what is heard never depends on batch mates."""
+        return [self._hear(request) for request in requests]
+
+    def _hear(self, request: HearRequest) -> HearResult:
+        heard = self.whisper.hear(
+            request.samples,
+            language=request.language,
+            with_words=request.origin.lane is Lane.FINAL,
+        )
+        return HearResult(
+            origin=request.origin,
+            transcript=judge(heard, request.voiced_samples, self._gates),
+            voice=VoiceFeatures(heard.voice, functionals(request.samples)),
+            queue_s=0.0,
+            compute_s=0.0,
+        )
+
+    def understand(
+        self, requests: Sequence[UnderstandRequest]
+    ) -> list[UnderstandResult]:
+        """Answer all in one call of the network."""
+        answers = self._emotion.step(
+            [request.features for request in requests],
+            [request.context for request in requests],
+        )
+        return [
+            UnderstandResult(
+                origin=request.origin,
+                emotion=emotion,
+                context=context,
+                version=request.version,
+                queue_s=0.0,
+                compute_s=0.0,
+            )
+            for request, (emotion, context) in zip(requests, answers, strict=True)
+        ]

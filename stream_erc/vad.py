@@ -1,0 +1,139 @@
+"""Frame -> JudgedFrame, VoiceEdge: Silero's probabilities, made into decisions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from .config import VadConfig
+from .errors import ModelError
+from .flow import (
+    FRAME_SAMPLES,
+    SAMPLE_RATE_HZ,
+    Frame,
+    JudgedFrame,
+    Samples,
+    VoiceEdge,
+    to_samples,
+)
+
+SILERO = Path(__file__).parent / "assets" / "silero_vad_16k_op15.onnx"
+SILERO_SHA256 = "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49"
+CONTEXT_SAMPLES = 64  # of the frame before, which Silero wants in front
+
+SpeechProbability = Callable[[Samples], float]
+"""One frame in, P(speech) in [0, 1] out. Silero in production, a script in tests."""
+
+
+class SileroVad:
+    """The network, loaded once; what it remembers of a stream is passed to it."""
+
+    def __init__(self, path: Path = SILERO) -> None:
+        try:
+            model = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"vad: expected {path.name}, got: {error}") from error
+        digest = hashlib.sha256(model).hexdigest()
+        if digest != SILERO_SHA256:
+            raise ModelError(
+                f"vad: expected SHA-256 {SILERO_SHA256} of {path.name}, got {digest}"
+            )
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = False  # it never gives memory back
+        self._session = ort.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"]
+        )
+
+    def stream(self) -> SpeechProbability:
+        """Give a detector for one stream, with a memory of its own."""
+        return SileroStream(self._session)
+
+
+class SileroStream:
+    """One stream's memory, and the call that moves it on by a frame."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session
+        self._state: NDArray[np.float32] = np.zeros((2, 1, 128), np.float32)
+        self._before = np.zeros(CONTEXT_SAMPLES, np.float32)
+
+    def __call__(self, samples: Samples) -> float:
+        """Return P(speech); a short frame is filled with silence."""
+        window = np.zeros((1, CONTEXT_SAMPLES + FRAME_SAMPLES), np.float32)
+        window[0, :CONTEXT_SAMPLES] = self._before
+        window[0, CONTEXT_SAMPLES : CONTEXT_SAMPLES + len(samples)] = samples
+        probability, self._state = self._session.run(
+            None,
+            {
+                "input": window,
+                "state": self._state,
+                "sr": np.array(SAMPLE_RATE_HZ, np.int64),
+            },
+        )
+        self._before = window[0, -CONTEXT_SAMPLES:]
+        return float(probability[0, 0])
+
+
+class VoiceGate:
+    """Stage: frames in; the same frames out, judged, and the edges of the voice.
+
+    A voice starts once a run of voiced frames has lasted `min_speech_ms`, and is
+    then dated back to the run's first sample. It stops once none of the frames of
+    `min_pause_ms` was voiced, and is dated back to the last voiced sample.
+    """
+
+    def __init__(self, probability: SpeechProbability, config: VadConfig) -> None:
+        self._probability = probability
+        self._config = config
+        self._min_speech = to_samples(config.min_speech_ms)
+        self._min_pause = to_samples(config.min_pause_ms)
+        self._run_start: int | None = None  # of the running voiced frames
+        self._voice_end: int | None = None  # None while no voice is on
+
+    def push(self, frame: Frame) -> list[JudgedFrame | VoiceEdge]:
+        """Judge one frame; the edges it shows come after it."""
+        is_voiced = self._judge(self._probability(frame.samples), frame)
+        judged = JudgedFrame(frame, is_voiced)
+        if self._voice_end is not None:
+            return [judged, *self._go_on(frame, is_voiced)]
+        if self._run_start is None or frame.end - self._run_start < self._min_speech:
+            return [judged]
+        self._voice_end = frame.end
+        return [judged, VoiceEdge(self._run_start, is_start=True)]
+
+    def cut(self) -> list[VoiceEdge]:
+        """Stop the voice here; what follows must prove to be voice again."""
+        self._run_start = None
+        return self._stop()
+
+    def _judge(self, probability: float, frame: Frame) -> bool:
+        if self._run_start is None:
+            is_voiced = probability >= self._config.onset
+            self._run_start = frame.start if is_voiced else None
+            return is_voiced
+        is_voiced = probability >= self._config.offset
+        if not is_voiced:
+            self._run_start = None
+        return is_voiced
+
+    def _go_on(self, frame: Frame, is_voiced: bool) -> list[VoiceEdge]:
+        assert self._voice_end is not None
+        if is_voiced:
+            self._voice_end = frame.end
+            return []
+        if frame.end - self._voice_end < self._min_pause:
+            return []
+        return self._stop()
+
+    def _stop(self) -> list[VoiceEdge]:
+        if self._voice_end is None:
+            return []
+        edge = VoiceEdge(self._voice_end, is_start=False)
+        self._voice_end = None
+        return [edge]
