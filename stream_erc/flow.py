@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .events import Reason
+
 SAMPLE_RATE_HZ = 16_000
 FRAME_SAMPLES = 512  # 32 ms, the only window that Silero VAD takes at 16 kHz
 
@@ -208,12 +210,12 @@ class TurnEnded:
     Attributes:
         audio: All of it.
         decided: How many samples had been heard when its end was decided.
-        reason: One of `events.Reason`.
+        reason: Why.
     """
 
     audio: TurnAudio
     decided: int
-    reason: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,3 +239,41 @@ class Transcript:
     text: str
     words: tuple[Word, ...]
     is_rejected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerReached:
+    """The audio before the client's marker has been heard."""
+
+    id: str | int
+
+
+@dataclass(frozen=True, slots=True)
+class ContextAdded:
+    """A turn that was not heard takes its place in the conversation."""
+
+    speaker: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """Nothing more will be heard, after so many turns and samples."""
+
+    n_turns: int
+    n_samples: int
+
+
+Record = (
+    VoiceEdge
+    | TurnStarted
+    | TurnHeard
+    | TurnPaused
+    | TurnResumed
+    | TurnEnded
+    | AudioAltered
+    | MarkerReached
+    | ContextAdded
+    | StreamEnded
+)
+"""What the listening stages tell the rest of the session."""

@@ -1,8 +1,8 @@
 """Heard -> Transcript: keep words that were said, reject words made up from noise.
 
 Whisper puts words to everything. Measured with tiny.en: of 110 acted turns 99 % had a
-mean log probability above -0.61 and a no-speech estimate below 0.18; noise, hum, clicks,
-tones and coughs had one below -0.95 or the other above 0.5.
+mean log probability above -0.61 and a no-speech estimate below 0.18; noise, hum,
+clicks, tones and coughs had one below -0.95 or the other above 0.5.
 """
 
 from __future__ import annotations

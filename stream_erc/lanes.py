@@ -54,19 +54,20 @@ class Lanes:
             superseded.future.cancel()
 
     def take(self, n_most: int, with_partials: bool) -> list[Waiting]:
-        """Give the next requests, at most `n_most`; expired ones are cancelled."""
+        """Give the next requests, at most `n_most`, which nobody can cancel then."""
         taken: list[Waiting] = []
         while self._finals and len(taken) < n_most:
-            taken.append(self._finals.popleft())
+            waiting = self._finals.popleft()
+            if waiting.future.set_running_or_notify_cancel():
+                taken.append(waiting)
         while with_partials and self._partials and len(taken) < n_most:
             waiting = self._partials.pop(next(iter(self._partials)))
             deadline_s = waiting.request.origin.deadline_s
             if deadline_s is not None and time.monotonic() > deadline_s:
                 waiting.future.cancel()
-            else:
+            elif waiting.future.set_running_or_notify_cancel():
                 taken.append(waiting)
-        # From here on nobody can cancel it; one that was cancelled is dropped.
-        return [w for w in taken if w.future.set_running_or_notify_cancel()]
+        return taken
 
     def cancel(self, session: str) -> None:
         """Cancel all that a session waits for."""
@@ -79,11 +80,6 @@ class Lanes:
     def __len__(self) -> int:
         """How many requests wait."""
         return len(self._finals) + len(self._partials)
-
-    @property
-    def n_finals(self) -> int:
-        """How many finals wait."""
-        return len(self._finals)
 
 
 class Desk:

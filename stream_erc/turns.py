@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .config import TurnConfig
+from .events import Reason
 from .flow import (
     FRAME_SAMPLES,
     Frame,
@@ -83,12 +84,12 @@ class TurnBuilder:
         self._open.frames.append(item)
         return self._advance(self._open, item)
 
-    def cut(self, position: int, reason: str) -> list[TurnRecord]:
+    def cut(self, position: int, reason: Reason) -> list[TurnRecord]:
         """End the running turn, if there is one; later turns start behind it.
 
         Args:
             position: Samples heard so far.
-            reason: One of `events.Reason`.
+            reason: Why.
         """
         ended: list[TurnRecord] = []
         if self._open is not None:
@@ -132,7 +133,7 @@ class TurnBuilder:
         if now - turn.start >= to_samples(config.max_turn_ms):
             return self._split(turn, now)
         if turn.pause_start is None:
-            return self._hear(turn, now)
+            return self._hear(turn, now) if judged.is_voiced else []
         silence = now - turn.pause_start
         records: list[TurnRecord] = []
         if silence >= to_samples(config.eager_silence_ms) and not turn.is_paused:
@@ -163,7 +164,7 @@ class TurnBuilder:
         self._open = OpenTurn(at, at, at, rest)
         return [ended, TurnStarted(self._turn, self._speaker, at, at)]
 
-    def _end(self, turn: OpenTurn, at: int, decided: int, reason: str) -> TurnEnded:
+    def _end(self, turn: OpenTurn, at: int, decided: int, reason: Reason) -> TurnEnded:
         audio = self._audio(turn, self._rolled(turn, at))
         self._open = None
         self._floor = audio.end

@@ -1,0 +1,216 @@
+"""Vectors -> vectors: what the three stages of the network are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .flow import EMOTIONS, SENTIMENTS
+
+TEXT, VOICE = 0, 1  # the two modalities, wherever they are numbered
+MASKED = -1e9  # score of what must not be looked at; softmax makes it exactly 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """Sizes of the network."""
+
+    text_size: int = 384  # of the text encoder's vector
+    encoder_size: int = 768  # of the recognizer's pooled states
+    functionals_size: int = 336
+    hidden: int = 256  # of Stage I for the voice
+    width: int = 128  # of every vector after Stage I
+    window: int = 16  # earlier turns within reach; more gained nothing on IEMOCAP
+    n_heads: int = 4
+    dropout: float = 0.3
+
+
+def make_head(width: int) -> nn.Linear:
+    """Give a layer that scores emotions and sentiments."""
+    return nn.Linear(width, len(EMOTIONS) + len(SENTIMENTS))
+
+
+class VoiceStage(nn.Module):
+    """Stage I of the voice: two families of numbers, either may be missing."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+
+        def branch(size: int) -> nn.Sequential:
+            return nn.Sequential(
+                nn.Linear(size, shape.hidden),
+                nn.GELU(),
+                nn.Dropout(shape.dropout),
+                nn.Linear(shape.hidden, shape.width),
+            )
+
+        self.encoder = branch(shape.encoder_size)
+        self.functionals = branch(shape.functionals_size)
+        self.norm = nn.LayerNorm(shape.width)
+        self.head = make_head(shape.width)
+
+    def forward(self, encoder: Tensor, functionals: Tensor, present: Tensor) -> Tensor:
+        """Give one vector per turn: the mean over the families that are there."""
+        has_encoder, has_functionals = present[..., 1:2], present[..., 2:3]
+        total = self.encoder(encoder * has_encoder) * has_encoder
+        total = total + self.functionals(functionals * has_functionals) * (
+            has_functionals
+        )
+        n_families = (has_encoder + has_functionals).clamp(min=1.0)
+        vectors: Tensor = self.norm(total / n_families)
+        return vectors
+
+
+class PastAttention(nn.Module):
+    """Attention to this turn and the `window` before it, and to a learned nothing.
+
+    The nothing is there for turns that have no one to look at. Beside content, a score
+    depends on the distance in turns and on whether the speaker is the same.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.n_heads = shape.n_heads
+        self.query = nn.Linear(shape.width, shape.width)
+        self.key = nn.Linear(shape.width, shape.width)
+        self.value = nn.Linear(shape.width, shape.width)
+        self.out = nn.Linear(shape.width, shape.width)
+        self.nothing = nn.Parameter(torch.zeros(1, 1, shape.width))
+        self.distance_bias = nn.Parameter(torch.zeros(shape.window + 1, shape.n_heads))
+        self.same_speaker_bias = nn.Parameter(torch.zeros(shape.n_heads))
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(
+        self, queries: Tensor, memory: Tensor, reach: Tensor, same: Tensor
+    ) -> Tensor:
+        """Look back.
+
+        Args:
+            queries: Shape (B, N, width).
+            memory: Shape (B, M, width).
+            reach: Of one modality, shape (B, N, M); as in `model.Sight`.
+            same: As in `model.Sight`.
+
+        Returns:
+            Shape (B, N, width).
+        """
+        n_batch = queries.shape[0]
+        memory = torch.cat([self.nothing.expand(n_batch, -1, -1), memory], 1)
+        keys, values = self._heads(self.key(memory)), self._heads(self.value(memory))
+        query = self._heads(self.query(queries))
+        scores = query @ keys.transpose(-1, -2) / query.shape[-1] ** 0.5
+        bias = self.distance_bias[reach.clamp(min=0)]
+        bias = bias + same.unsqueeze(-1) * self.same_speaker_bias
+        bias = torch.where(reach.unsqueeze(-1) < 0, MASKED, bias).permute(0, 3, 1, 2)
+        bias = torch.cat([torch.zeros_like(bias[..., :1]), bias], -1)
+        weights = self.dropout((scores + bias).softmax(-1))
+        seen = (weights @ values).transpose(1, 2).flatten(2)
+        out: Tensor = self.out(seen)
+        return out
+
+    def _heads(self, vectors: Tensor) -> Tensor:
+        """Shape (B, N, width) -> (B, n_heads, N, width / n_heads)."""
+        size = vectors.shape[-1] // self.n_heads
+        return vectors.reshape(*vectors.shape[:-1], self.n_heads, size).transpose(1, 2)
+
+
+class ContextStage(nn.Module):
+    """Stage II of one modality."""
+
+    def __init__(self, shape: Shape, size: int) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(shape.dropout)
+        self.project = nn.Linear(size, shape.width)
+        self.missing = nn.Parameter(torch.zeros(shape.width))
+        self.gru_input = nn.Linear(shape.width, 3 * shape.width)
+        self.gru_state = nn.Linear(shape.width, 3 * shape.width)
+        self.attention = PastAttention(shape)
+        self.norm = nn.LayerNorm(shape.width)
+        self.head = make_head(shape.width)
+
+    def enter(self, vectors: Tensor, present: Tensor) -> Tensor:
+        """Bring Stage I's vectors (..., size) to (..., width), the absent ones too."""
+        entered = self.project(self.dropout(vectors * present))
+        return torch.where(present > 0, entered, self.missing)
+
+    def advance(self, entered: Tensor, state: Tensor, present: Tensor) -> Tensor:
+        """One step of the GRU (Cho et al., 2014); it stands still for an absent turn.
+
+        Args:
+            entered: Shape (B, width).
+            state: Shape (B, width).
+            present: Shape (B, 1).
+        """
+        reset_in, update_in, new_in = self.gru_input(entered).chunk(3, -1)
+        reset_state, update_state, new_state = self.gru_state(state).chunk(3, -1)
+        update = torch.sigmoid(update_in + update_state)
+        new = torch.tanh(new_in + torch.sigmoid(reset_in + reset_state) * new_state)
+        return torch.where(present > 0, (1.0 - update) * new + update * state, state)
+
+    def look_back(
+        self,
+        entered: Tensor,
+        states: Tensor,
+        memory: Tensor,
+        reach: Tensor,
+        same: Tensor,
+    ) -> Tensor:
+        """Join this turn, the GRU's view and attention to the GRU's earlier views."""
+        seen = self.attention(entered + states, memory, reach, same)
+        context: Tensor = self.norm(self.dropout(entered + states + seen))
+        return context
+
+
+class FusionStage(nn.Module):
+    """Stage III: each modality looks at the other's past, then both are judged."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.text_to_voice = PastAttention(shape)
+        self.voice_to_text = PastAttention(shape)
+        self.text_norm = nn.LayerNorm(shape.width)
+        self.voice_norm = nn.LayerNorm(shape.width)
+        self.dropout = nn.Dropout(shape.dropout)
+        self.hidden = nn.Linear(2 * shape.width + 2, shape.width)
+        self.head = make_head(shape.width)
+
+    def forward(
+        self,
+        contexts: Sequence[Tensor],
+        memories: Sequence[Tensor],
+        reach: Tensor,
+        same: Tensor,
+        present: Tensor,
+    ) -> Tensor:
+        """Score the classes, shape (B, N, 10).
+
+        Args:
+            contexts: Of text and voice, each (B, N, width).
+            memories: Likewise, each (B, M, width).
+            reach: As in `model.Sight`.
+            same: As in `model.Sight`.
+            present: As in `model.Sight`.
+        """
+        text, voice = contexts
+        from_voice = self.text_to_voice(text, memories[VOICE], reach[:, VOICE], same)
+        from_text = self.voice_to_text(voice, memories[TEXT], reach[:, TEXT], same)
+        joined = torch.cat(
+            [self.text_norm(text + from_voice), self.voice_norm(voice + from_text)], -1
+        )
+        joined = torch.cat([self.dropout(joined), present], -1)
+        hidden = nn.functional.gelu(self.hidden(joined))
+        scores: Tensor = self.head(self.dropout(hidden))
+        return scores
+
+
+def unroll(stage: ContextStage, entered: Tensor, present: Tensor) -> Tensor:
+    """Run the GRU over whole dialogues (B, T, width)."""
+    state = torch.zeros_like(entered[:, 0])
+    states = []
+    for turn in range(entered.shape[1]):
+        state = stage.advance(entered[:, turn], state, present[:, turn])
+        states.append(state)
+    return torch.stack(states, 1)

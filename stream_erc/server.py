@@ -1,0 +1,243 @@
+"""Accepts clients: WebSocket sessions, and health and metrics over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import logging
+import secrets
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+from websockets.asyncio.server import Server as Listening
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from . import events
+from .config import Settings
+from .conversation import Conversations
+from .engine import Models
+from .errors import BadMessage, Overloaded, SessionError
+from .flow import EMOTIONS
+from .lanes import LocalEngine
+from .metrics import Metrics
+from .pipeline import open_session
+from .session import Session, Vanished
+from .vad import SileroVad
+
+log = logging.getLogger(__name__)
+
+START_TIMEOUT_S = 10.0
+"""A client that has not sent `session.start` by then is sent away."""
+
+LAG_INTERVAL_S = 0.05
+
+LISTENING_THREADS = 2
+"""Decoding and voice detection of all sessions; 0.2 ms for 32 ms of audio."""
+
+GREETING = "stream-erc: connect a WebSocket to " + events.PATH + "\n"
+
+
+class Server:
+    """Everything that sessions share.
+
+    Args:
+        settings: All of them.
+        models: Loaded; the server never loads any later.
+        vad: Loaded.
+    """
+
+    def __init__(self, settings: Settings, models: Models, vad: SileroVad) -> None:
+        self._settings = settings
+        self._languages = models.whisper.languages
+        self._vad = vad
+        self._engine = LocalEngine(models, settings.asr.workers)
+        self._conversations = Conversations(
+            models.empty_context, settings.server.resume_window_s
+        )
+        self._metrics = Metrics()
+        self._threads = ThreadPoolExecutor(LISTENING_THREADS, "listen")
+        self._sessions: dict[Session, asyncio.Task[None] | None] = {}
+        self._is_draining = False
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then finish what was heard.
+
+        Raises:
+            OSError: If the address cannot be bound.
+        """
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        config = self._settings.server
+        async with (
+            serve(
+                self._accept,
+                config.host,
+                config.port,
+                process_request=self._answer_http,
+                subprotocols=[Subprotocol(events.SUBPROTOCOL)],
+                compression=None,  # PCM hardly shrinks; it costs 50 KiB a client
+                max_size=events.MAX_FRAME_BYTES,
+                max_queue=8,
+            ) as listening,
+            asyncio.TaskGroup() as group,
+        ):
+            lag = group.create_task(self._measure_lag(), name="lag")
+            host, port = listening.sockets[0].getsockname()[:2]
+            print(f"listening on ws://{host}:{port}{events.PATH}", flush=True)
+            await stop.wait()
+            await self._drain(listening)
+            lag.cancel()
+        self._engine.close()
+        self._threads.shutdown()
+
+    # --- HTTP -----------------------------------------------------------------
+
+    def _answer_http(
+        self, connection: ServerConnection, request: Request
+    ) -> Response | None:
+        path = request.path.partition("?")[0]
+        if path == events.PATH:
+            return None
+        status, text = http.HTTPStatus.OK, GREETING
+        if path == "/healthz":
+            text = "alive\n"
+        elif path == "/metrics":
+            text = self._metrics.text()
+        elif path == "/readyz" and self._is_draining:
+            status, text = http.HTTPStatus.SERVICE_UNAVAILABLE, "shutting down\n"
+        elif path == "/readyz" and not self._has_room():
+            status, text = http.HTTPStatus.SERVICE_UNAVAILABLE, "full\n"
+        elif path == "/readyz":
+            text = "ready\n"
+        elif path != "/":
+            status, text = http.HTTPStatus.NOT_FOUND, "no such page\n"
+        return connection.respond(status, text)
+
+    def _has_room(self) -> bool:
+        return len(self._sessions) < self._settings.server.max_sessions
+
+    # --- sessions -------------------------------------------------------------
+
+    async def _accept(self, socket: ServerConnection) -> None:
+        try:
+            start = await self._greet(socket)
+            await self._host(socket, start)
+        except* SessionError as group:
+            error = group.exceptions[0]
+            while isinstance(error, ExceptionGroup):
+                error = error.exceptions[0]
+            assert isinstance(error, SessionError)
+            await self._refuse(socket, error)
+        except* (ConnectionClosed, Vanished):
+            log.info("a client is gone")
+
+    async def _greet(self, socket: ServerConnection) -> events.SessionStart:
+        """Wait for the first message, and check what only the server knows."""
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                first = await socket.recv()
+        except TimeoutError:
+            raise BadMessage(
+                "no_start", f"expected session.start within {START_TIMEOUT_S:g} s"
+            ) from None
+        if isinstance(first, bytes):
+            raise BadMessage("not_started", "expected session.start, got audio")
+        start, unknown = events.parse_client(first)
+        if not isinstance(start, events.SessionStart):
+            raise BadMessage(
+                "not_started",
+                f"expected session.start, got {start.__struct_config__.tag}",
+            )
+        if start.language and start.language not in self._languages:
+            raise BadMessage(
+                "unknown_language",
+                f"session.start: language: expected one of "
+                f"{', '.join(self._languages)}, got {start.language!r}",
+            )
+        if self._is_draining or not self._has_room():
+            raise Overloaded(
+                "server_full",
+                f"expected at most {self._settings.server.max_sessions} sessions; "
+                f"try again later",
+            )
+        return start
+
+    async def _host(self, socket: ServerConnection, start: events.SessionStart) -> None:
+        session_id = secrets.token_hex(8)
+        with self._conversations.join(start.conversation_id) as conversation:
+            self._metrics.conversations.set(len(self._conversations))
+            listener, director = open_session(
+                start,
+                session=session_id,
+                settings=self._settings,
+                probability=self._vad.stream(),
+                conversation=conversation,
+            )
+            session = Session(
+                session_id,
+                socket,
+                listener,
+                director,
+                engine=self._engine,
+                threads=self._threads,
+                config=self._settings.server,
+                metrics=self._metrics,
+            )
+            self._sessions[session] = asyncio.current_task()
+            self._metrics.sessions.inc()
+            try:
+                await session.run(self._welcome(session_id))
+            finally:
+                del self._sessions[session]
+                self._metrics.sessions.dec()
+        await socket.close(1001 if self._is_draining else 1000)
+
+    def _welcome(self, session_id: str) -> events.SessionStarted:
+        turns = self._settings.turns
+        return events.SessionStarted(
+            session_id=session_id,
+            resume_token=None,
+            protocol=1,
+            labels=EMOTIONS,
+            limits=events.Limits(
+                max_frame_bytes=events.MAX_FRAME_BYTES,
+                max_turn_ms=turns.max_turn_ms,
+                end_silence_ms=turns.end_silence_ms,
+                pre_roll_ms=turns.pre_roll_ms,
+                resume_window_s=self._settings.server.resume_window_s,
+            ),
+        )
+
+    async def _refuse(self, socket: ServerConnection, error: SessionError) -> None:
+        failure = events.Failure(code=error.code, message=str(error), recoverable=False)
+        self._metrics.count(failure)
+        try:
+            await socket.send(events.encode(failure))
+        except ConnectionClosed:
+            return
+        await socket.close(error.close_code, error.code)
+
+    # --- operation ------------------------------------------------------------
+
+    async def _drain(self, listening: Listening) -> None:
+        """Let no one in, let every session finish, within the time allowed."""
+        self._is_draining = True
+        tasks = [task for task in self._sessions.values() if task is not None]
+        for session in list(self._sessions):
+            session.end()
+        if tasks:
+            log.info("finishing %d sessions", len(tasks))
+            await asyncio.wait(tasks, timeout=self._settings.server.drain_s)
+        listening.close(close_connections=True)
+
+    async def _measure_lag(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due_s = loop.time() + LAG_INTERVAL_S
+            await asyncio.sleep(LAG_INTERVAL_S)
+            self._metrics.loop_lag.observe(max(0.0, loop.time() - due_s))

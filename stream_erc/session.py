@@ -1,0 +1,244 @@
+"""One client: three tasks between its socket, the listening thread and the engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from functools import partial
+
+from websockets.asyncio.server import ServerConnection
+
+from . import events
+from .config import ServerConfig
+from .director import Action, Director, Forget
+from .engine import Engine, Lane, Origin, Request, Result
+from .errors import BadMessage, Overloaded
+from .flow import SAMPLE_RATE_HZ
+from .listener import Listener, Placed
+from .metrics import Metrics
+from .pipeline import instruct
+
+INBOX_MESSAGES = 16
+"""Messages read ahead of the listener; then the socket is not read any more."""
+
+MAX_UNFINISHED = 8
+"""Ended turns without finals before a client that replays fast is held back."""
+
+Work = Callable[[], list[Placed]]
+"""What the listener does for one message, in a thread."""
+
+
+class Vanished(Exception):
+    """The client closed the socket without `session.end`."""
+
+
+class Session:
+    """Runs one client from `session.started` to `session.ended`.
+
+    Args:
+        session_id: Its identifier.
+        socket: The client.
+        listener: Called in `threads`, one call at a time.
+        director: Called in the event loop alone.
+        engine: Shared by all sessions.
+        threads: Where the listener runs.
+        config: Bounds.
+        metrics: Shared by all sessions.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        socket: ServerConnection,
+        listener: Listener,
+        director: Director,
+        *,
+        engine: Engine,
+        threads: Executor,
+        config: ServerConfig,
+        metrics: Metrics,
+    ) -> None:
+        self._session_id = session_id
+        self._socket = socket
+        self._listener = listener
+        self._director = director
+        self._engine = engine
+        self._threads = threads
+        self._config = config
+        self._metrics = metrics
+        self._inbox: asyncio.Queue[Work | None] = asyncio.Queue(INBOX_MESSAGES)
+        self._outbox: asyncio.Queue[events.Event | None] = asyncio.Queue()
+        self._pending: dict[Origin, set[Future[Result]]] = defaultdict(set)
+        self._n_sent = 0
+        self._moved = asyncio.Event()  # something left the outbox or was finished
+        self._broken: asyncio.Future[None] = asyncio.Future()  # fails with a request
+        self._reader: asyncio.Task[None] | None = None
+        self._is_ending = False
+
+    async def run(self, started: events.SessionStarted) -> None:
+        """Serve the client until it ends the session, vanishes or breaks a rule.
+
+        Raises:
+            ExceptionGroup: Of `SessionError`, `Vanished`, `ConnectionClosed`, and of
+                whatever a bug raised.
+        """
+        self._send(started)
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._reader = group.create_task(self._read(), name="read")
+                group.create_task(self._listen(), name="listen")
+                group.create_task(self._write(), name="write")
+                group.create_task(self._watch(), name="watch")
+        finally:
+            self._engine.cancel(self._session_id)
+
+    def end(self) -> None:
+        """Stop reading and finish what was heard: the server shuts down."""
+        if self._reader is not None:
+            self._is_ending = True
+            self._reader.cancel()
+
+    # --- in -------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        try:
+            async for message in self._socket:
+                if isinstance(message, bytes):
+                    await self._inbox.put(partial(self._listener.push, message))
+                elif await self._take(message):
+                    break
+            else:
+                raise Vanished
+        except asyncio.CancelledError:
+            if not self._is_ending:
+                raise
+            await self._inbox.put(self._listener.end)
+        await self._inbox.put(None)
+
+    async def _take(self, text: str) -> bool:
+        """Take a text message; tell whether it was the last."""
+        try:
+            message, unknown = events.parse_client(text)
+        except BadMessage as error:
+            self._send(self._failed(error))
+            return False
+        for field in unknown:
+            self._warn("unknown_field", f"{field}: expected no such field; ignored")
+        match message:
+            case events.Ping(id=identifier):
+                self._send(events.Pong(time_ms=self._director.time_ms, id=identifier))
+            case events.SessionStart() | events.SessionResume():
+                self._send(
+                    self._failed(
+                        events.refuse("already_started", "expected one session.start")
+                    )
+                )
+            case _:
+                await self._inbox.put(partial(instruct, self._listener, message))
+        return isinstance(message, events.SessionEnd)
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        while work := await self._inbox.get():
+            await self._wait_for_room()
+            heard_before = self._listener.heard
+            placed = await loop.run_in_executor(self._threads, work)
+            n_heard = self._listener.heard - heard_before
+            self._metrics.audio_seconds.inc(n_heard / SAMPLE_RATE_HZ)
+            for position, record in placed:
+                self._perform(self._director.on_record(position, record))
+        while self._director.n_unfinished:
+            await self._wait_for_move()
+        self._outbox.put_nowait(None)
+
+    async def _wait_for_room(self) -> None:
+        """Hold the audio back while finals or the client's reading lag behind."""
+        while (
+            self._director.n_unfinished > MAX_UNFINISHED
+            or self._outbox.qsize() > self._config.max_unread_events
+        ):
+            await self._wait_for_move()
+
+    async def _wait_for_move(self) -> None:
+        self._moved.clear()
+        await self._moved.wait()
+
+    # --- engine ---------------------------------------------------------------
+
+    def _perform(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            if isinstance(action, events.Event):
+                self._send(action)
+            elif isinstance(action, Forget):
+                for future in list(self._pending[action.origin]):
+                    future.cancel()
+            else:
+                self._submit(action)
+
+    def _submit(self, request: Request) -> None:
+        loop = asyncio.get_running_loop()
+        future = self._engine.submit(request)
+        self._pending[request.origin].add(future)
+
+        def hand_over(done: Future[Result]) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._take_result, request.origin, done)
+
+        future.add_done_callback(hand_over)
+
+    def _take_result(self, origin: Origin, future: Future[Result]) -> None:
+        futures = self._pending[origin]
+        futures.discard(future)
+        if not futures:
+            del self._pending[origin]
+        if self._broken.done():  # the session is over
+            return
+        if future.cancelled():
+            if origin.lane is Lane.PARTIAL:
+                self._metrics.partials_dropped.inc()
+                self._perform(self._director.on_dropped(origin))
+        elif (error := future.exception()) is not None:
+            self._broken.set_exception(error)
+        else:
+            self._perform(self._director.on_result(future.result()))
+        self._moved.set()
+
+    async def _watch(self) -> None:
+        """End the session where a request fails: that is a bug, or worse."""
+        await self._broken
+
+    # --- out ------------------------------------------------------------------
+
+    def _send(self, event: events.Event) -> None:
+        self._outbox.put_nowait(event)
+
+    def _warn(self, code: str, message: str) -> None:
+        time_ms = self._director.time_ms
+        self._send(events.Warn(time_ms=time_ms, code=code, message=message))
+
+    def _failed(self, error: BadMessage) -> events.Failure:
+        return events.Failure(
+            time_ms=self._director.time_ms,
+            code=error.code,
+            message=str(error),
+            recoverable=error.is_recoverable,
+        )
+
+    async def _write(self) -> None:
+        while event := await self._outbox.get():
+            text = events.encode(events.numbered(event, self._n_sent))
+            self._n_sent += 1
+            try:
+                async with asyncio.timeout(self._config.reader_timeout_s):
+                    await self._socket.send(text)
+            except TimeoutError:
+                raise Overloaded(
+                    "slow_reader",
+                    f"expected events to be read within "
+                    f"{self._config.reader_timeout_s:g} s",
+                ) from None
+            self._metrics.count(event)
+            self._moved.set()
+        self._broken.set_result(None)

@@ -1,0 +1,158 @@
+"""Record, Result -> Event: internal records in the words of the protocol."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import numpy as np
+
+from . import events
+from .engine import HearResult, UnderstandResult
+from .flow import (
+    EMOTIONS,
+    SENTIMENTS,
+    AudioAltered,
+    Emotion,
+    MarkerReached,
+    StreamEnded,
+    TurnEnded,
+    TurnResumed,
+    TurnStarted,
+    Vector,
+    VoiceEdge,
+    Word,
+    to_ms,
+)
+
+Announced = (
+    VoiceEdge
+    | TurnStarted
+    | TurnResumed
+    | TurnEnded
+    | AudioAltered
+    | MarkerReached
+    | StreamEnded
+)
+
+
+class Spelled(TypedDict):
+    """What provisional and final emotions have in common."""
+
+    label: str
+    probabilities: dict[str, float]
+    sentiment: dict[str, float]
+    modalities: tuple[str, ...]
+
+
+def announce(record: Announced, time_ms: int) -> events.Event:
+    """Tell the client of what was heard."""
+    match record:
+        case VoiceEdge(at, is_start):
+            kind = events.SpeechStarted if is_start else events.SpeechStopped
+            return kind(time_ms=time_ms, at_ms=to_ms(at))
+        case TurnStarted():
+            return events.TurnStarted(
+                time_ms=time_ms,
+                turn=record.turn,
+                speaker=record.speaker,
+                start_ms=to_ms(record.start),
+                voice_start_ms=to_ms(record.voice_start),
+            )
+        case TurnResumed():
+            return events.TurnResumed(time_ms=time_ms, turn=record.turn)
+        case TurnEnded():
+            return turn_ended(record, time_ms)
+        case AudioAltered(code, message):
+            return events.Warn(time_ms=time_ms, code=code, message=message)
+        case MarkerReached(identifier):
+            return events.Marker(time_ms=time_ms, id=identifier)
+        case StreamEnded(n_turns, n_samples):
+            return events.SessionEnded(
+                time_ms=time_ms, turns=n_turns, audio_ms=to_ms(n_samples)
+            )
+
+
+def turn_ended(record: TurnEnded, time_ms: int) -> events.TurnEnded:
+    """Tell that a turn is over, and why."""
+    return events.TurnEnded(
+        time_ms=time_ms,
+        turn=record.audio.turn,
+        speaker=record.audio.speaker,
+        start_ms=to_ms(record.audio.start),
+        end_ms=to_ms(record.audio.end),
+        decided_ms=to_ms(record.decided),
+        reason=record.reason,
+    )
+
+
+def transcript_final(
+    ended: TurnEnded, heard: HearResult, time_ms: int
+) -> events.TranscriptFinal:
+    """Tell what was said, with word times on the audio clock."""
+    return events.TranscriptFinal(
+        time_ms=time_ms,
+        turn=ended.audio.turn,
+        text=heard.transcript.text,
+        words=tuple(
+            word_timing(word, ended.audio.start) for word in heard.transcript.words
+        ),
+        rejected=heard.transcript.is_rejected,
+    )
+
+
+def word_timing(word: Word, turn_start: int) -> events.WordTiming:
+    """Move a word from the turn's time to the stream's."""
+    return events.WordTiming(
+        word=word.text,
+        start_ms=to_ms(turn_start + word.start),
+        end_ms=to_ms(turn_start + word.end),
+        probability=round(word.probability, 3),
+    )
+
+
+def emotion_partial(result: UnderstandResult, time_ms: int) -> events.EmotionPartial:
+    """Tell what a turn conveys so far."""
+    return events.EmotionPartial(
+        time_ms=time_ms,
+        turn=result.origin.turn,
+        revision=result.origin.revision,
+        **spell(result.emotion),
+    )
+
+
+def emotion_final(
+    heard: HearResult,
+    understood: UnderstandResult,
+    context_seq: int,
+    since_decided_s: float,
+    time_ms: int,
+) -> events.EmotionFinal:
+    """Tell what a turn conveys, and how long that took."""
+    return events.EmotionFinal(
+        time_ms=time_ms,
+        turn=understood.origin.turn,
+        **spell(understood.emotion),
+        context_turns=understood.emotion.context_turns,
+        context_seq=context_seq,
+        latency=events.Latency(
+            endpoint_ms=round(since_decided_s * 1000, 1),
+            compute_ms=round((heard.compute_s + understood.compute_s) * 1000, 1),
+            queue_ms=round((heard.queue_s + understood.queue_s) * 1000, 1),
+        ),
+    )
+
+
+def spell(emotion: Emotion) -> Spelled:
+    """Give the fields that provisional and final emotions have in common."""
+    return {
+        "label": emotion.label,
+        "probabilities": name(EMOTIONS, emotion.emotions),
+        "sentiment": name(SENTIMENTS, emotion.sentiments),
+        "modalities": emotion.modalities,
+    }
+
+
+def name(labels: tuple[str, ...], probabilities: Vector) -> dict[str, float]:
+    """Pair labels and probabilities; four digits keep the sum within 0.001."""
+    rounded = np.round(probabilities.astype(float), 4).tolist()
+    return dict(zip(labels, rounded, strict=True))
