@@ -14,11 +14,20 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from .asr import Whisper
 from .config import Settings
 from .context import Context
 from .errors import ModelError
-from .flow import Emotion, Samples, Transcript, TurnFeatures, VoiceFeatures
+from .flow import (
+    SAMPLE_RATE_HZ,
+    Emotion,
+    Samples,
+    Transcript,
+    TurnFeatures,
+    VoiceFeatures,
+)
 from .functionals import functionals
 from .fusion import EmotionModel
 from .gates import judge
@@ -140,6 +149,17 @@ class Models:
                 f"encoder features, as asr.whisper gives, "
                 f"got {self._emotion.voice_size}"
             )
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Run everything once: first calls are slow."""
+        origin = Origin("warm-up", 0, 0, Lane.FINAL)
+        silence = np.zeros(2 * SAMPLE_RATE_HZ, np.float32)
+        heard = self._hear(HearRequest(origin, silence, 0, None))
+        features = TurnFeatures("nobody", "Hello there.", heard.voice)
+        self.understand(
+            [UnderstandRequest(origin, features, self.empty_context(), version=0)]
+        )
 
     def empty_context(self) -> Context:
         """Give the memory of a conversation in which nothing was said."""

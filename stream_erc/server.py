@@ -148,6 +148,8 @@ class Server:
         if isinstance(first, bytes):
             raise BadMessage("not_started", "expected session.start, got audio")
         start, unknown = events.parse_client(first)
+        if isinstance(start, events.SessionResume):
+            raise BadMessage("resume_off", "expected session.start: resuming is off")
         if not isinstance(start, events.SessionStart):
             raise BadMessage(
                 "not_started",
