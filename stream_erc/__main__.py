@@ -8,7 +8,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .config import explain, read_settings
 from .errors import StreamErcError
@@ -46,9 +46,17 @@ def serve(config: Path | None, overrides: dict[str, Any]) -> None:
     asyncio.run(server.run())
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; the usage has one for each setting."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with exit code 2."""
+        self.exit(2, f"stream-erc: {message}; `stream-erc serve --help` lists all\n")
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Describe the command line; every setting has an option."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "stream-erc", description="Emotion recognition in live conversations."
     )
     commands = parser.add_subparsers(dest="command", required=True)

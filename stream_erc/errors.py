@@ -5,9 +5,10 @@ StreamErcError
 ├── ModelError       a model file is missing, damaged or not ours       at start-up
 └── SessionError     ends one session, never the server; has a close code
     ├── BadMessage       the client broke the protocol                  1002
-    └── Overloaded       no room for another session, or it fell behind 1013
+    ├── Overloaded       no room for another session, or it fell behind 1013
+    └── Broken           a bug here ended the session                   1011
 
-Anything else is a bug: it ends the session with 1011 and a logged traceback.
+Anything else is a bug: its traceback is logged and the client is told `Broken`.
 Close codes: RFC 6455, section 7.4.1, and the IANA registry (1013).
 """
 
@@ -54,3 +55,9 @@ class Overloaded(SessionError):
     """The server has no room for this session, or the session fell behind."""
 
     close_code = 1013
+
+
+class Broken(SessionError):
+    """A bug here ended the session; the traceback is in the log."""
+
+    close_code = 1011

@@ -349,6 +349,7 @@ def explain(raw: dict[str, Any], error: str) -> str:
     path = path.rstrip("`")
     if not path:
         return f"{raw['type']}: {expected}, got the fields {', '.join(raw)}"
+    path = path.partition("[")[0]  # of a list, show all
     if expected.startswith("Invalid enum value"):
         choices = Encoding if path == "audio.encoding" else Modality
         expected = f"Expected one of {', '.join(get_args(choices))}"

@@ -8,6 +8,7 @@ import logging
 import secrets
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from websockets.asyncio.server import Server as Listening
 from websockets.asyncio.server import ServerConnection, serve
@@ -19,12 +20,12 @@ from . import events
 from .config import Settings
 from .conversation import Conversations
 from .engine import Models
-from .errors import BadMessage, Overloaded, SessionError
+from .errors import BadMessage, Broken, Overloaded, SessionError
 from .flow import EMOTIONS
 from .lanes import LocalEngine
 from .metrics import Metrics
 from .pipeline import open_session
-from .session import Session, Vanished
+from .session import Outlet, Session, Vanished, failure, warn_of
 from .vad import SileroVad
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Server:
             models.empty_context, settings.server.resume_window_s
         )
         self._metrics = Metrics()
+        self._metrics.conversations.set_function(lambda: len(self._conversations))
         self._threads = ThreadPoolExecutor(LISTENING_THREADS, "listen")
         self._sessions: dict[Session, asyncio.Task[None] | None] = {}
         self._is_draining = False
@@ -88,7 +90,8 @@ class Server:
         ):
             lag = group.create_task(self._measure_lag(), name="lag")
             host, port = listening.sockets[0].getsockname()[:2]
-            print(f"listening on ws://{host}:{port}{events.PATH}", flush=True)
+            name = f"[{host}]" if ":" in host else host
+            print(f"listening on ws://{name}:{port}{events.PATH}", flush=True)
             await stop.wait()
             await self._drain(listening)
             lag.cancel()
@@ -124,20 +127,27 @@ class Server:
     # --- sessions -------------------------------------------------------------
 
     async def _accept(self, socket: ServerConnection) -> None:
+        config = self._settings.server
+        outlet = Outlet(socket, config.reader_timeout_s, self._metrics)
         try:
-            start = await self._greet(socket)
-            await self._host(socket, start)
-        except* SessionError as group:
-            error = group.exceptions[0]
-            while isinstance(error, ExceptionGroup):
-                error = error.exceptions[0]
-            assert isinstance(error, SessionError)
-            await self._refuse(socket, error)
+            start, unknown = await self._greet(socket)
+            await self._host(socket, outlet, start, unknown)
         except* (ConnectionClosed, Vanished):
             log.info("a client is gone")
+        except* SessionError as group:
+            await refuse(socket, outlet, first_of(group))
+        except* Exception:  # a bug ends its own session and no other
+            log.exception("a session failed")
+            await refuse(socket, outlet, Broken("internal", "a bug here; it is logged"))
 
-    async def _greet(self, socket: ServerConnection) -> events.SessionStart:
-        """Wait for the first message, and check what only the server knows."""
+    async def _greet(
+        self, socket: ServerConnection
+    ) -> tuple[events.SessionStart, list[str]]:
+        """Wait for the first message, and check what only the server knows.
+
+        Returns:
+            The message, and the names of fields that it should not have.
+        """
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 first = await socket.recv()
@@ -145,34 +155,32 @@ class Server:
             raise BadMessage(
                 "no_start", f"expected session.start within {START_TIMEOUT_S:g} s"
             ) from None
-        if isinstance(first, bytes):
-            raise BadMessage("not_started", "expected session.start, got audio")
-        start, unknown = events.parse_client(first)
-        if isinstance(start, events.SessionResume):
-            raise BadMessage("resume_off", "expected session.start: resuming is off")
-        if not isinstance(start, events.SessionStart):
-            raise BadMessage(
-                "not_started",
-                f"expected session.start, got {start.__struct_config__.tag}",
-            )
+        start, unknown = parse_first(first)
         if start.language and start.language not in self._languages:
             raise BadMessage(
                 "unknown_language",
                 f"session.start: language: expected one of "
                 f"{', '.join(self._languages)}, got {start.language!r}",
             )
-        if self._is_draining or not self._has_room():
+        if self._is_draining:
+            raise Overloaded("shutting_down", "the server shuts down; try another")
+        if not self._has_room():
             raise Overloaded(
                 "server_full",
                 f"expected at most {self._settings.server.max_sessions} sessions; "
                 f"try again later",
             )
-        return start
+        return start, unknown
 
-    async def _host(self, socket: ServerConnection, start: events.SessionStart) -> None:
+    async def _host(
+        self,
+        socket: ServerConnection,
+        outlet: Outlet,
+        start: events.SessionStart,
+        unknown: list[str],
+    ) -> None:
         session_id = secrets.token_hex(8)
         with self._conversations.join(start.conversation_id) as conversation:
-            self._metrics.conversations.set(len(self._conversations))
             listener, director = open_session(
                 start,
                 session=session_id,
@@ -183,6 +191,7 @@ class Server:
             session = Session(
                 session_id,
                 socket,
+                outlet,
                 listener,
                 director,
                 engine=self._engine,
@@ -193,7 +202,7 @@ class Server:
             self._sessions[session] = asyncio.current_task()
             self._metrics.sessions.inc()
             try:
-                await session.run(self._welcome(session_id))
+                await session.run([self._welcome(session_id), *warn_of(unknown, 0)])
             finally:
                 del self._sessions[session]
                 self._metrics.sessions.dec()
@@ -215,15 +224,6 @@ class Server:
             ),
         )
 
-    async def _refuse(self, socket: ServerConnection, error: SessionError) -> None:
-        failure = events.Failure(code=error.code, message=str(error), recoverable=False)
-        self._metrics.count(failure)
-        try:
-            await socket.send(events.encode(failure))
-        except ConnectionClosed:
-            return
-        await socket.close(error.close_code, error.code)
-
     # --- operation ------------------------------------------------------------
 
     async def _drain(self, listening: Listening) -> None:
@@ -243,3 +243,39 @@ class Server:
             due_s = loop.time() + LAG_INTERVAL_S
             await asyncio.sleep(LAG_INTERVAL_S)
             self._metrics.loop_lag.observe(max(0.0, loop.time() - due_s))
+
+
+def parse_first(message: str | bytes) -> tuple[events.SessionStart, list[str]]:
+    """Read the first message: `session.start`, and nothing else.
+
+    Raises:
+        BadMessage: Not recoverable; says what came instead.
+    """
+    if isinstance(message, bytes):
+        raise BadMessage("not_started", "expected session.start, got audio")
+    try:
+        start, unknown = events.parse_client(message)
+    except BadMessage as error:
+        raise BadMessage(error.code, str(error)) from error
+    if isinstance(start, events.SessionResume):
+        raise BadMessage("resume_off", "expected session.start: resuming is off")
+    if not isinstance(start, events.SessionStart):
+        raise BadMessage(
+            "not_started", f"expected session.start, got {start.__struct_config__.tag}"
+        )
+    return start, unknown
+
+
+def first_of(group: BaseExceptionGroup[SessionError]) -> SessionError:
+    """Give the first error of a group of groups."""
+    error: SessionError | BaseExceptionGroup[SessionError] = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def refuse(socket: ServerConnection, outlet: Outlet, error: SessionError) -> None:
+    """Tell why, and close; a client that does not read is closed untold."""
+    with suppress(ConnectionClosed, Overloaded):
+        await outlet.send(failure(error, outlet.time_ms))
+    await socket.close(error.close_code, error.code)

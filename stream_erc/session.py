@@ -9,12 +9,13 @@ from concurrent.futures import Executor, Future
 from functools import partial
 
 from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosedOK
 
 from . import events
 from .config import ServerConfig
 from .director import Action, Director, Forget
 from .engine import Engine, Lane, Origin, Request, Result
-from .errors import BadMessage, Overloaded
+from .errors import BadMessage, Overloaded, SessionError
 from .flow import SAMPLE_RATE_HZ
 from .listener import Listener, Placed
 from .metrics import Metrics
@@ -34,12 +35,67 @@ class Vanished(Exception):
     """The client closed the socket without `session.end`."""
 
 
+class Outlet:
+    """Where events leave: numbers them, and does not wait for ever.
+
+    Args:
+        socket: The client.
+        timeout_s: How long one event may wait for a client that does not read.
+        metrics: Counts what was sent.
+    """
+
+    def __init__(
+        self, socket: ServerConnection, timeout_s: float, metrics: Metrics
+    ) -> None:
+        self._socket = socket
+        self._timeout_s = timeout_s
+        self._metrics = metrics
+        self._n_sent = 0
+        self._time_ms = 0
+
+    @property
+    def time_ms(self) -> int:
+        """The audio clock of the last event."""
+        return self._time_ms
+
+    async def send(self, event: events.Event) -> None:
+        """Send one event.
+
+        Raises:
+            Overloaded: If the client does not read.
+            ConnectionClosed: If it is gone.
+        """
+        text = events.encode(events.numbered(event, self._n_sent))
+        self._n_sent += 1
+        self._time_ms = event.time_ms
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._socket.send(text)
+        except TimeoutError:
+            raise Overloaded(
+                "slow_reader",
+                f"expected events to be read within {self._timeout_s:g} s",
+            ) from None
+        self._metrics.count(event)
+
+
+def failure(error: SessionError, time_ms: int) -> events.Failure:
+    """Tell the client of an error."""
+    return events.Failure(
+        time_ms=time_ms,
+        code=error.code,
+        message=str(error),
+        recoverable=error.is_recoverable,
+    )
+
+
 class Session:
     """Runs one client from `session.started` to `session.ended`.
 
     Args:
         session_id: Its identifier.
         socket: The client.
+        outlet: Where events leave for it.
         listener: Called in `threads`, one call at a time.
         director: Called in the event loop alone.
         engine: Shared by all sessions.
@@ -52,6 +108,7 @@ class Session:
         self,
         session_id: str,
         socket: ServerConnection,
+        outlet: Outlet,
         listener: Listener,
         director: Director,
         *,
@@ -62,6 +119,7 @@ class Session:
     ) -> None:
         self._session_id = session_id
         self._socket = socket
+        self._outlet = outlet
         self._listener = listener
         self._director = director
         self._engine = engine
@@ -71,23 +129,30 @@ class Session:
         self._inbox: asyncio.Queue[Work | None] = asyncio.Queue(INBOX_MESSAGES)
         self._outbox: asyncio.Queue[events.Event | None] = asyncio.Queue()
         self._pending: dict[Origin, set[Future[Result]]] = defaultdict(set)
-        self._n_sent = 0
         self._moved = asyncio.Event()  # something left the outbox or was finished
         self._broken: asyncio.Future[None] = asyncio.Future()  # fails with a request
-        self._reader: asyncio.Task[None] | None = None
-        self._is_ending = False
+        self._ending: asyncio.Future[None] = asyncio.Future()  # done: shut down
 
-    async def run(self, started: events.SessionStarted) -> None:
+    @property
+    def time_ms(self) -> int:
+        """The audio clock."""
+        return self._director.time_ms
+
+    async def run(self, opening: Sequence[events.Event]) -> None:
         """Serve the client until it ends the session, vanishes or breaks a rule.
+
+        Args:
+            opening: Sent first.
 
         Raises:
             ExceptionGroup: Of `SessionError`, `Vanished`, `ConnectionClosed`, and of
                 whatever a bug raised.
         """
-        self._send(started)
+        for event in opening:
+            self._send(event)
         try:
             async with asyncio.TaskGroup() as group:
-                self._reader = group.create_task(self._read(), name="read")
+                group.create_task(self._read(), name="read")
                 group.create_task(self._listen(), name="listen")
                 group.create_task(self._write(), name="write")
                 group.create_task(self._watch(), name="watch")
@@ -96,45 +161,53 @@ class Session:
 
     def end(self) -> None:
         """Stop reading and finish what was heard: the server shuts down."""
-        if self._reader is not None:
-            self._is_ending = True
-            self._reader.cancel()
+        if not self._ending.done():
+            self._ending.set_result(None)
 
     # --- in -------------------------------------------------------------------
 
     async def _read(self) -> None:
-        try:
-            async for message in self._socket:
-                if isinstance(message, bytes):
-                    await self._inbox.put(partial(self._listener.push, message))
-                elif await self._take(message):
-                    break
+        is_last = False
+        while not is_last:
+            message = await self._receive()
+            if message is None:
+                await self._inbox.put(self._listener.end)
+                is_last = True
+            elif isinstance(message, bytes):
+                await self._inbox.put(partial(self._listener.push, message))
             else:
-                raise Vanished
-        except asyncio.CancelledError:
-            if not self._is_ending:
-                raise
-            await self._inbox.put(self._listener.end)
+                is_last = await self._take(message)
         await self._inbox.put(None)
+
+    async def _receive(self) -> str | bytes | None:
+        """Give the next message; None once the server shuts down."""
+        receiving = asyncio.create_task(self._socket.recv(), name="receive")
+        try:
+            await asyncio.wait(
+                (receiving, self._ending), return_when=asyncio.FIRST_COMPLETED
+            )
+            return receiving.result() if receiving.done() else None
+        except ConnectionClosedOK:
+            raise Vanished from None
+        finally:
+            receiving.cancel()
 
     async def _take(self, text: str) -> bool:
         """Take a text message; tell whether it was the last."""
+        await self._wait_for_reading()
         try:
             message, unknown = events.parse_client(text)
         except BadMessage as error:
-            self._send(self._failed(error))
+            self._send(failure(error, self.time_ms))
             return False
-        for field in unknown:
-            self._warn("unknown_field", f"{field}: expected no such field; ignored")
+        for event in warn_of(unknown, self.time_ms):
+            self._send(event)
         match message:
             case events.Ping(id=identifier):
-                self._send(events.Pong(time_ms=self._director.time_ms, id=identifier))
+                self._send(events.Pong(time_ms=self.time_ms, id=identifier))
             case events.SessionStart() | events.SessionResume():
-                self._send(
-                    self._failed(
-                        events.refuse("already_started", "expected one session.start")
-                    )
-                )
+                second = events.refuse("already_started", "expected one session.start")
+                self._send(failure(second, self.time_ms))
             case _:
                 await self._inbox.put(partial(instruct, self._listener, message))
         return isinstance(message, events.SessionEnd)
@@ -155,10 +228,12 @@ class Session:
 
     async def _wait_for_room(self) -> None:
         """Hold the audio back while finals or the client's reading lag behind."""
-        while (
-            self._director.n_unfinished > MAX_UNFINISHED
-            or self._outbox.qsize() > self._config.max_unread_events
-        ):
+        while self._director.n_unfinished > MAX_UNFINISHED:
+            await self._wait_for_move()
+        await self._wait_for_reading()
+
+    async def _wait_for_reading(self) -> None:
+        while self._outbox.qsize() > self._config.max_unread_events:
             await self._wait_for_move()
 
     async def _wait_for_move(self) -> None:
@@ -214,31 +289,20 @@ class Session:
     def _send(self, event: events.Event) -> None:
         self._outbox.put_nowait(event)
 
-    def _warn(self, code: str, message: str) -> None:
-        time_ms = self._director.time_ms
-        self._send(events.Warn(time_ms=time_ms, code=code, message=message))
-
-    def _failed(self, error: BadMessage) -> events.Failure:
-        return events.Failure(
-            time_ms=self._director.time_ms,
-            code=error.code,
-            message=str(error),
-            recoverable=error.is_recoverable,
-        )
-
     async def _write(self) -> None:
         while event := await self._outbox.get():
-            text = events.encode(events.numbered(event, self._n_sent))
-            self._n_sent += 1
-            try:
-                async with asyncio.timeout(self._config.reader_timeout_s):
-                    await self._socket.send(text)
-            except TimeoutError:
-                raise Overloaded(
-                    "slow_reader",
-                    f"expected events to be read within "
-                    f"{self._config.reader_timeout_s:g} s",
-                ) from None
-            self._metrics.count(event)
+            await self._outlet.send(event)
             self._moved.set()
         self._broken.set_result(None)
+
+
+def warn_of(unknown_fields: Sequence[str], time_ms: int) -> list[events.Event]:
+    """Tell the client of fields that the contract does not have."""
+    return [
+        events.Warn(
+            time_ms=time_ms,
+            code="unknown_field",
+            message=f"{field}: expected no such field; ignored",
+        )
+        for field in unknown_fields
+    ]
