@@ -7,7 +7,7 @@ The folder given by `--data` holds `meld/`, `goemotions/`, `iemocap/`, `ravdess/
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,16 @@ EMOTION_NAMES = {
 A name that is not here (`frustration`, `undecided`, ...) was said, so it is context,
 but it is no target.
 """
+
+SENTIMENT_OF = {
+    "neutral": "neutral",
+    "joy": "positive",
+    "sadness": "negative",
+    "anger": "negative",
+    "fear": "negative",
+    "disgust": "negative",
+}
+"""Where a corpus has emotions alone; surprise may be of either kind."""
 
 FOUR_WAY = ("neutral", "sadness", "joy", "anger")
 """The seven that IEMOCAP's four-way protocol keeps, happiness and excitement merged."""
@@ -237,7 +247,7 @@ def of_split(utterances: list[Utterance], split: str) -> list[Utterance]:
     return [utterance for utterance in utterances if utterance.split == split]
 
 
-def group_dialogues(utterances: list[Utterance]) -> list[list[Utterance]]:
+def group_dialogues(utterances: Sequence[Utterance]) -> list[list[Utterance]]:
     """Cut a corpus where the dialogue changes."""
     dialogues: list[list[Utterance]] = []
     for utterance in utterances:

@@ -9,7 +9,9 @@ from typing import Any
 
 from stream_erc.errors import ConfigError
 
+from .dataset import ActedRecipe
 from .text_augment import TextAugment
+from .voice_augment import VoiceAugment
 
 DEFAULT_RECIPE = Path(__file__).parent / "recipes" / "default.toml"
 
@@ -19,10 +21,10 @@ class TextRecipe:
     """Stages 0 and I of the words."""
 
     encoder: str = ""  # folder of the pre-trained encoder and its tokenizer.json
-    pretrain_epochs: int = 2  # over the language model's labels, GoEmotions once
-    goemotions: int = 24_000  # comments drawn from GoEmotions
-    tune_epochs: int = 3  # over MELD and IEMOCAP
-    replay: int = 6_000  # pre-training texts in each of those, against forgetting
+    pretrain_epochs: int = 1  # over the language model's labels and GoEmotions
+    goemotions: int = 12_000  # comments drawn from GoEmotions
+    tune_epochs: int = 2  # over MELD and IEMOCAP
+    replay: int = 3_000  # pre-training texts in each of those, against forgetting
     batch: int = 32
     learning_rate: float = 1e-4
     tune_learning_rate: float = 5e-5
@@ -32,12 +34,57 @@ class TextRecipe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceRecipe:
+    """Features of the clips."""
+
+    copies: int = 2  # varied ones of each training clip
+    augment: VoiceAugment = field(default_factory=VoiceAugment)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialogueRecipe:
+    """Stages I (voice), II and III.
+
+    A step learns from one batch of each corpus; the three weigh the same.
+    """
+
+    joint: bool = False  # all stages at once instead of one after another
+    steps: dict[str, int] = field(
+        default_factory=lambda: {
+            "voice": 800,
+            "context": 800,
+            "fusion": 600,
+            "joint": 1600,
+        }
+    )
+    validate_steps: int = 100
+    meld_batch: int = 12  # dialogues
+    iemocap_batch: int = 6
+    acted_batch: int = 8
+    span: int = 48  # turns of an IEMOCAP dialogue in one step
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.02
+    hidden: int = 256
+    width: int = 128
+    window: int = 16
+    dropout: float = 0.3
+    drop_text: float = 0.35  # dialogues without words
+    drop_voice: float = 0.2  # dialogues without a voice
+    drop_turn: float = 0.1  # turns that lack one of the two, in the others
+    drop_encoder: float = 0.15  # dialogues whose voice is functionals alone
+    drop_functionals: float = 0.15  # dialogues whose voice is the encoder's alone
+    acted: ActedRecipe = field(default_factory=ActedRecipe)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """One training run."""
 
     seed: int = 0
     threads: int = 1
     text: TextRecipe = field(default_factory=TextRecipe)
+    voice: VoiceRecipe = field(default_factory=VoiceRecipe)
+    dialogue: DialogueRecipe = field(default_factory=DialogueRecipe)
 
 
 def read_recipe(file: Path) -> Recipe:

@@ -6,6 +6,7 @@ neither numpy nor a model.
 
 from __future__ import annotations
 
+import reprlib
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
@@ -290,6 +291,8 @@ _fields = {
     for kind in get_args(ClientMessage)
 }
 _server_types = {kind.__struct_config__.tag for kind in get_args(ServerEvent)}
+_bounded = reprlib.Repr()  # what JSON nests deeply, repr cannot show
+_bounded.maxstring = 100
 
 E_ = TypeVar("E_", bound=Event)
 
@@ -380,5 +383,5 @@ def look_up(raw: dict[str, Any], path: str) -> object:
 
 def shorten(value: object) -> str:
     """Show a value from outside, at most 100 characters of it."""
-    text = repr(value)
+    text = _bounded.repr(value)
     return text if len(text) <= 100 else text[:99] + "…"

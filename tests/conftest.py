@@ -5,7 +5,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# Wall time is no claim of any test, and the same commit passes or fails everywhere.
+hypothesis.settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(  # --hypothesis-profile=explore looks further
+    "explore", parent=hypothesis.settings.get_profile("suite"), derandomize=False
+)
+hypothesis.settings.load_profile("suite")
 
 AUDIO = Path(__file__).parent / "audio"
 

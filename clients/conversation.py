@@ -1,0 +1,201 @@
+"""Events -> turns as they stand: what a view shows, and the table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from clients.schedule import SendTimes
+from stream_erc import events
+from stream_erc.events import ServerEvent
+
+TABLE_HEADER = (
+    "turn",
+    "speaker",
+    "time",
+    "words",
+    "emotion",
+    "probability",
+    "ms after the endpoint",
+)
+LABELLED = "labelled"  # what the corpus says: a column only where it does
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnSoFar:
+    """What is known of a turn.
+
+    Attributes:
+        turn: Its number.
+        speaker: Who speaks; None while that is being found.
+        start_ms: Its first sample on the audio clock, pre-roll included.
+        end_ms: Behind its last; None while it runs.
+        decided_ms: When its end was decided; None while it runs.
+        text: The words so far.
+        stable_chars: So many characters of `text` stay.
+        is_text_final: True once `text` is the final transcript.
+        is_rejected: True where the final says that this was not speech.
+        label: The emotion so far; None before the first one.
+        probabilities: Of every emotion; empty before the first one.
+        sentiment: Of each sentiment; empty before the first one.
+        is_final: True once the emotion is final; nothing changes after that.
+        after_endpoint_ms: Wall time from sending sample `decided_ms` to the final
+            emotion; None before that.
+    """
+
+    turn: int
+    speaker: str | None
+    start_ms: int
+    end_ms: int | None = None
+    decided_ms: int | None = None
+    text: str = ""
+    stable_chars: int = 0
+    is_text_final: bool = False
+    is_rejected: bool = False
+    label: str | None = None
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    sentiment: Mapping[str, float] = field(default_factory=dict)
+    is_final: bool = False
+    after_endpoint_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What a client played where, to be set beside what the server heard.
+
+    Attributes:
+        start_ms: First sample on the audio clock.
+        end_ms: Behind the last.
+        emotion: What the corpus says of it; None where it does not say.
+    """
+
+    start_ms: float
+    end_ms: float
+    emotion: str | None
+
+
+class Conversation:
+    """The turns of one session, kept up to date event by event."""
+
+    def __init__(self) -> None:
+        """Begin before the first event."""
+        self.labels: tuple[str, ...] = ()
+        self._turns: dict[int, TurnSoFar] = {}
+
+    @property
+    def turns(self) -> list[TurnSoFar]:
+        """Every turn so far, in order."""
+        return [self._turns[number] for number in sorted(self._turns)]
+
+    def take(
+        self, event: ServerEvent, received_s: float, send_times: SendTimes
+    ) -> TurnSoFar | None:
+        """Take in an event.
+
+        Args:
+            event: From the server.
+            received_s: Wall time at which it came.
+            send_times: When the audio went out.
+
+        Returns:
+            The turn that it is about, as it now stands; None if it is about none.
+        """
+        if isinstance(event, events.SessionStarted):
+            self.labels = event.labels
+            return None
+        if isinstance(event, events.TurnStarted):
+            turn = TurnSoFar(
+                turn=event.turn, speaker=event.speaker, start_ms=event.start_ms
+            )
+        elif isinstance(event, events.TurnEvent) and event.turn in self._turns:
+            turn = advance(self._turns[event.turn], event)
+            if turn.is_final and turn.decided_ms is not None and send_times.sent_ms:
+                waited_s = received_s - send_times.sent_at(turn.decided_ms)
+                turn = replace(turn, after_endpoint_ms=waited_s * 1000)
+        else:
+            return None
+        self._turns[turn.turn] = turn
+        return turn
+
+
+def advance(turn: TurnSoFar, event: events.TurnEvent) -> TurnSoFar:
+    """Tell how a turn stands after an event about it."""
+    match event:
+        case events.TranscriptPartial():
+            return replace(turn, text=event.text, stable_chars=event.stable_chars)
+        case events.TranscriptFinal():
+            return replace(
+                turn,
+                text=event.text,
+                stable_chars=len(event.text),
+                is_text_final=True,
+                is_rejected=event.rejected,
+            )
+        case events.EmotionPartial() | events.EmotionFinal():
+            return replace(
+                turn,
+                label=event.label,
+                probabilities=event.probabilities,
+                sentiment=event.sentiment,
+                is_final=isinstance(event, events.EmotionFinal),
+            )
+        case events.TurnEnded():
+            return replace(
+                turn,
+                speaker=event.speaker,
+                start_ms=event.start_ms,
+                end_ms=event.end_ms,
+                decided_ms=event.decided_ms,
+            )
+        case _:
+            return turn
+
+
+def tabulate(
+    turns: Sequence[TurnSoFar], played: Sequence[Played]
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Make the table of a conversation's finished turns.
+
+    Returns:
+        The header, and one row per turn; a column of the corpus's emotions is there
+        only if it has any.
+    """
+    rows: list[tuple[str, ...]] = []
+    for turn in turns:
+        if not turn.is_final:
+            continue
+        row: tuple[str, ...] = (
+            str(turn.turn),
+            turn.speaker or "",
+            f"{clock(turn.start_ms)}-{clock(turn.end_ms or turn.start_ms)}",
+            words_of(turn),
+            turn.label or "",
+            f"{turn.probabilities.get(turn.label or '', 0.0):.2f}",
+            "" if turn.after_endpoint_ms is None else f"{turn.after_endpoint_ms:.0f}",
+        )
+        rows.append((*row, emotion_played(turn, played) or ""))
+    if any(each.emotion for each in played):
+        return (*TABLE_HEADER, LABELLED), rows
+    return TABLE_HEADER, [row[:-1] for row in rows]
+
+
+def emotion_played(turn: TurnSoFar, played: Sequence[Played]) -> str | None:
+    """Give the corpus's emotion of what was playing for most of a turn."""
+
+    def shared_ms(each: Played) -> float:
+        end_ms = turn.start_ms if turn.end_ms is None else turn.end_ms
+        return min(end_ms, each.end_ms) - max(turn.start_ms, each.start_ms)
+
+    longest = max(played, key=shared_ms, default=None)
+    return longest.emotion if longest and shared_ms(longest) > 0 else None
+
+
+def words_of(turn: TurnSoFar) -> str:
+    """Give the words of a turn, or say why there are none."""
+    return "(not speech)" if turn.is_rejected else turn.text
+
+
+def clock(ms: int) -> str:
+    """Write a time on the audio clock as m:ss.t."""
+    tenths = round(ms / 100)
+    return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"

@@ -1,0 +1,135 @@
+"""A server of its own and a recorded conversation, played at the pace of life.
+
+python -m clients.demo
+
+Twelve turns of three actors, each with one feeling; about 40 seconds. The last column
+of the table is what the actor was asked to show.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from clients.errors import ClientError, ServerFailed
+from clients.program import FAILED, FINE, complain, run
+from clients.replay import ReplayConfig, replay
+from clients.sources import Line, read_corpus
+
+CORPUS = Path(__file__).parents[1] / "tests" / "audio" / "demo.jsonl"
+GAP_S = 0.8  # voice to voice 1.0 s: the margins of the clips are 0.1 s each
+READY = "listening on "
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 15.0
+DEATH_TIMEOUT_S = 1.0
+SERVE = (sys.executable, "-m", "stream_erc", "serve", "--port", "0")
+
+
+async def demonstrate(corpus: Path = CORPUS, speed: float | None = 1.0) -> int:
+    """Play the conversation into a fresh server and give the exit code."""
+    found = list(read_corpus(corpus))
+    lines = [line for line in found if isinstance(line, Line)]
+    for problem in found:
+        if not isinstance(problem, Line):
+            complain(problem)
+    if not lines:
+        return FAILED
+    print("starting the server …", flush=True)
+    async with serving() as url:
+        outcome = await replay([lines], ReplayConfig(url=url, speed=speed, gap_s=GAP_S))
+    if outcome.n_finals < len(found):
+        complain(f"expected {len(found)} turns, got {outcome.n_finals}")
+        return FAILED
+    return FINE
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[str]:
+    """Run a server on a free port, and give its URL.
+
+    Raises:
+        ServerFailed: If it does not start, or has not stopped as it should.
+    """
+    with tempfile.TemporaryFile() as log:  # a pipe that nobody reads would fill up
+        process = await asyncio.create_subprocess_exec(
+            *SERVE, stdout=asyncio.subprocess.PIPE, stderr=log
+        )
+        try:
+            url = await wait_until_ready(process, log)
+            assert process.stdout is not None
+            draining = asyncio.create_task(process.stdout.read())
+            try:
+                yield url
+            except ClientError as error:
+                if await has_died(process):
+                    raise ServerFailed(describe_death(process, log)) from error
+                raise
+        finally:
+            await stop(process)
+        await draining
+        if process.returncode:
+            raise ServerFailed(describe_death(process, log))
+
+
+async def has_died(process: asyncio.subprocess.Process) -> bool:
+    """Tell whether a server that broke a session off is gone altogether."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DEATH_TIMEOUT_S):
+            await process.wait()
+    return process.returncode is not None
+
+
+async def wait_until_ready(process: asyncio.subprocess.Process, log: IO[bytes]) -> str:
+    """Wait for the line in which the server says where it listens.
+
+    Raises:
+        ServerFailed: If it ends or takes too long.
+    """
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            async for raw in process.stdout:
+                line = raw.decode(errors="replace").strip()
+                if line.startswith(READY):
+                    return line.removeprefix(READY)
+            await process.wait()
+    except TimeoutError as error:
+        raise ServerFailed(
+            f"the server was not ready within {READY_TIMEOUT_S:.0f} s"
+        ) from error
+    raise ServerFailed(describe_death(process, log))
+
+
+async def stop(process: asyncio.subprocess.Process) -> None:
+    """Ask the server to stop; make it, if it takes too long."""
+    with suppress(ProcessLookupError):  # it may be gone by now
+        process.terminate()
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await process.wait()
+    finally:  # also where a second Ctrl-C cuts the waiting short
+        with suppress(ProcessLookupError):
+            process.kill()
+    await process.wait()
+
+
+def describe_death(process: asyncio.subprocess.Process, log: IO[bytes]) -> str:
+    """Say how the server ended, and what it wrote to stderr."""
+    log.seek(0)
+    told = log.read().decode(errors="replace").strip()
+    return f"the server ended with exit code {process.returncode}: {told}"
+
+
+def main() -> int:
+    """Run the demo and give its exit code."""
+    return run(demonstrate())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,248 @@
+"""Files or a corpus -> a live conversation: play them into a stream-erc server.
+
+    python -m clients.replay FILE|CORPUS.jsonl ...
+
+Plain files make one conversation, in order. A corpus (JSON Lines: dialogue, turn,
+speaker, text, audio, start_s, end_s, emotion) makes one per dialogue; a line with text
+and no audio goes into the context unheard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clients.connection import Connection, connect
+from clients.errors import UnplayableFile
+from clients.opening import DEFAULT_URL
+from clients.player import Player, in_parallel
+from clients.program import FAILED, FINE, complain, run
+from clients.schedule import Pace
+from clients.sources import CORPUS_SUFFIX, FORMAT, RATE_HZ, Line, read_corpus
+from clients.terminal import View, choose_view
+from stream_erc import events
+from stream_erc.events import Modality
+
+EXIT_CODES = """exit codes:
+  0    everything was played, and every session ended as it should
+  1    something could not be played (stderr names it; the rest was), or the server
+       could not be reached, refused, or broke off
+  2    wrong usage
+  130  interrupted
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayConfig:
+    """How to play.
+
+    Attributes:
+        url: Of the server.
+        speed: How many times faster than life; None: as fast as the server lets it in.
+        gap_s: Silence after each line of a dialogue.
+        conversation_id: Of every session opened; None: each has its own context.
+        language: Of the speech; None: the server's default.
+        partials: Whether to ask for words and emotions of running turns.
+        modalities: What the emotion may rest on.
+        as_json: Print the events instead of a view.
+    """
+
+    url: str = DEFAULT_URL
+    speed: float | None = 1.0
+    gap_s: float = 1.0
+    conversation_id: str | None = None
+    language: str | None = None
+    partials: bool = True
+    modalities: tuple[Modality, ...] = ("audio", "text")
+    as_json: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a replay.
+
+    Attributes:
+        n_played: Lines that went out as audio.
+        n_finals: Turns that came back with a final emotion.
+        n_failed: Lines that could not be played.
+    """
+
+    n_played: int = 0
+    n_finals: int = 0
+    n_failed: int = 0
+
+
+async def replay(dialogues: Iterable[Sequence[Line]], config: ReplayConfig) -> Outcome:
+    """Play every dialogue in a session of its own, one after another.
+
+    Raises:
+        ClientError: If the server cannot be reached, or a session breaks off.
+    """
+    outcome = Outcome()
+    for lines in dialogues:
+        await replay_dialogue(lines, config, outcome)
+    return outcome
+
+
+async def play_all(dialogues: Iterable[Sequence[Line]], config: ReplayConfig) -> int:
+    """Play every dialogue and give the exit code."""
+    outcome = await replay(dialogues, config)
+    return FAILED if outcome.n_failed else FINE
+
+
+async def replay_dialogue(
+    lines: Sequence[Line], config: ReplayConfig, outcome: Outcome
+) -> None:
+    """Play one dialogue, show what comes back, and count both in `outcome`."""
+
+    def leave_out(error: UnplayableFile) -> None:
+        outcome.n_failed += 1
+        complain(error)
+
+    speaker = next((line.speaker for line in lines if line.audio), lines[0].speaker)
+    view = choose_view(as_json=config.as_json)
+    async with connect(
+        config.url,
+        audio=FORMAT,
+        speaker=speaker,
+        conversation_id=config.conversation_id,
+        language=config.language,
+        partials=config.partials,
+        modalities=config.modalities,
+    ) as connection:
+        pace = Pace(RATE_HZ, config.speed)
+        player = Player(connection, pace, config.gap_s, leave_out, view.note)
+        try:
+            with view:
+                await in_parallel(
+                    player.play(lines, speaker), watch(connection, view, outcome)
+                )
+        finally:  # a table of what there was is worth having
+            outcome.n_played += len(player.played)
+            view.summarize(player.played)
+
+
+async def watch(connection: Connection, view: View, outcome: Outcome) -> None:
+    """Show everything that the server sends, until the session has ended."""
+    async for arrival in connection.arrivals():
+        view.show(arrival, connection.send_times)
+        outcome.n_finals += isinstance(arrival.event, events.EmotionFinal)
+
+
+def collect(arguments: argparse.Namespace) -> tuple[list[list[Line]], list[str]]:
+    """Read what the command line names.
+
+    Returns:
+        Dialogues, those of plain files first, and what is wrong with which line.
+    """
+    speakers: list[str] = arguments.speaker or ["speaker"]
+    plain = [path for path in arguments.files if path.suffix != CORPUS_SUFFIX]
+    corpora = [path for path in arguments.files if path.suffix == CORPUS_SUFFIX]
+    voices = [*speakers, *itertools.repeat(speakers[-1], len(plain))]
+    lines = [
+        Line(dialogue="", speaker=voice, audio=path)
+        for path, voice in zip(plain, voices, strict=False)
+    ]
+    dialogues, problems = [lines] if lines else [], []
+    for corpus in corpora:
+        found = list(read_corpus(corpus, arguments.audio_root))
+        problems += [str(line) for line in found if isinstance(line, UnplayableFile)]
+        lines = [line for line in found if isinstance(line, Line)]
+        for name, dialogue in itertools.groupby(lines, key=lambda line: line.dialogue):
+            if arguments.dialogue in (None, name):
+                dialogues.append(list(dialogue))
+    return dialogues, problems
+
+
+def speed(text: str) -> float | None:
+    """Read the argument of `--speed`.
+
+    Raises:
+        ValueError: If it is neither `max` nor a positive number.
+    """
+    if text == "max":
+        return None
+    value = float(text)
+    if not 0.0 < value < float("inf"):
+        raise ValueError(text)
+    return value
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m clients.replay",
+        description=__doc__,
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("files", nargs="+", type=Path, metavar="FILE|CORPUS.jsonl")
+    add("--url", default=DEFAULT_URL, help="of the server (default: %(default)s)")
+    add(
+        "--speaker",
+        action="append",
+        metavar="NAME",
+        help="who speaks in a plain file; once for all, or once per file in order",
+    )
+    add(
+        "--speed",
+        type=speed,
+        default=1.0,
+        metavar="N|max",
+        help="N times faster than life; max: as fast as the server lets it in",
+    )
+    add(
+        "--gap-s",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="silence after each line (default: %(default)s)",
+    )
+    add("--json", action="store_true", help="print every event as a line of JSON")
+    add(
+        "--no-partials",
+        action="store_true",
+        help="only what is final",
+    )
+    add("--conversation", metavar="ID", help="sessions with one ID share a context")
+    add("--language", help="of the speech (default: the server's)")
+    add("--dialogue", metavar="ID", help="play only this dialogue of a corpus")
+    add(
+        "--audio-root",
+        type=Path,
+        metavar="DIR",
+        help="where a corpus's audio paths start (default: beside the corpus)",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Play what the command line says; give the exit code."""
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    if not 0.0 <= arguments.gap_s <= 3600.0:
+        parser.error(f"--gap-s: expected 0 to 3600 seconds, got {arguments.gap_s}")
+    config = ReplayConfig(
+        url=arguments.url,
+        speed=arguments.speed,
+        gap_s=arguments.gap_s,
+        conversation_id=arguments.conversation,
+        language=arguments.language,
+        partials=not arguments.no_partials,
+        as_json=arguments.json,
+    )
+    dialogues, problems = collect(arguments)
+    if not dialogues:
+        problems.append("nothing to play")
+    for problem in problems:
+        complain(problem)
+    return run(play_all(dialogues, config)) or (FAILED if problems else FINE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,261 @@
+"""What a person sees: plain lines anywhere, a picture where there is a terminal."""
+
+import io
+import sys
+
+import pytest
+from rich.console import Console
+from scripted_server import ENDED, STARTED, one_turn
+
+from clients import terminal
+from clients.connection import Arrival
+from clients.conversation import Conversation, Played, tabulate
+from clients.schedule import SendTimes
+from stream_erc import events
+
+
+def sent(seconds=10):
+    """20 ms of audio every 20 ms, from wall time 0 on."""
+    times = SendTimes(bytes_per_s=32_000)
+    for frame in range(1, seconds * 50 + 1):
+        times.record(640, at_s=frame * 0.02)
+    return times
+
+
+def show_all(view, said, received_s=0.0):
+    with view:
+        for event in said:
+            arrival = Arrival(events.encode(event), event, received_s)
+            view.show(arrival, sent())
+
+
+def conversation(*said, received_s=0.0):
+    told = Conversation()
+    for event in said:
+        told.take(event, received_s, sent())
+    return told
+
+
+def live(width=80):
+    out = io.StringIO()
+    console = Console(
+        file=out, force_terminal=True, width=width, color_system="truecolor"
+    )
+    return terminal.LiveView(console), out
+
+
+def drawn(renderable, width=80):
+    console = Console(file=io.StringIO(), width=width, record=True)
+    console.print(renderable)
+    return console.export_text()
+
+
+# --- plain lines ----------------------------------------------------------------
+
+
+def test_plain_lines_tell_a_turn_in_three_lines_and_a_table(capsys):
+    view = terminal.PlainLines()
+    show_all(view, [STARTED, *one_turn(start_ms=3200), ENDED], received_s=4.125)
+    view.summarize([])
+    assert capsys.readouterr().out.splitlines() == [
+        "session s is open",
+        "0:03.2 Ann speaks",
+        "0:03.2 Ann … kids are walking",
+        "0:03.2 Ann: Kids are talking. "
+        "[anger 0.82, negative, 25 ms after the endpoint]",
+        "session ended: 1 turns in 0:01.0",
+        "turn  speaker  time           words              emotion  probability"
+        "  ms after the endpoint",
+        "0     Ann      0:03.2-0:03.8  Kids are talking.  anger    0.82         25",
+    ]
+
+
+def test_unfinished_words_come_at_most_once_a_second(capsys):
+    begin = one_turn()[0]
+    partials = [
+        events.TranscriptPartial(
+            turn=0, revision=n, text=f"word {n}", stable_chars=0, time_ms=1000 + n * 300
+        )
+        for n in range(8)
+    ]
+    show_all(terminal.PlainLines(), [begin, *partials])
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line[-1] for line in lines] == ["0", "4"]
+
+
+def test_plain_lines_have_no_control_characters_whatever_is_said(capsys):
+    evil = "\x1b[2J\x07\r\n\x9b31m\u202eann\tz"
+    turn = one_turn(text=evil, speaker=evil)
+    warning = events.Warn(code="c", message=evil)
+    view = terminal.PlainLines()
+    show_all(view, [STARTED, *turn, warning])
+    view.summarize([Played(0.0, 600.0, evil)])
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.isprintable() for line in lines)
+    assert len(lines) == 7
+
+
+def test_a_rejected_turn_is_shown_as_no_speech(capsys):
+    said = one_turn()
+    said[4] = events.TranscriptFinal(turn=0, text="", words=(), rejected=True)
+    show_all(terminal.PlainLines(), said)
+    assert "Ann: (not speech) [anger" in capsys.readouterr().out
+
+
+def test_json_lines_leave_stdout_to_the_events(capsys):
+    view = terminal.JsonLines()
+    view.note("microphone: 1 overflow")
+    show_all(view, [STARTED])
+    said = capsys.readouterr()
+    assert said.out == events.encode(STARTED) + "\n"
+    assert said.err == "microphone: 1 overflow\n"
+
+
+# --- the live view --------------------------------------------------------------
+
+
+def test_words_that_stay_are_bright_and_words_that_may_change_are_dim():
+    turn = conversation(*one_turn()[:2]).turns[0]
+    line = terminal.growing_line(turn)
+    console = Console()
+
+    def is_dim(word):
+        style = line.get_style_at_offset(console, line.plain.index(word))
+        return bool(style.dim)
+
+    assert not is_dim("kids are")
+    assert is_dim("walking")
+
+
+def test_every_emotion_has_a_bar_as_long_as_it_is_likely():
+    told = conversation(STARTED, *one_turn())
+    picture = drawn(terminal.draw_turn(told.turns[0], told.labels)).splitlines()
+    bars = {line.split()[0]: line.count("█") for line in picture[1:8]}
+    assert list(bars) == list(STARTED.labels)
+    assert bars["anger"] == round(0.82 * terminal.BAR_CELLS)
+    assert bars["joy"] == round(0.03 * terminal.BAR_CELLS)
+    assert picture[8].startswith("sentiment final:  negative 0.90")
+
+
+def test_a_provisional_emotion_is_told_from_a_final_one():
+    told = conversation(STARTED, *one_turn()[:3])
+    picture = drawn(terminal.draw_turn(told.turns[0], told.labels))
+    assert "sentiment so far" in picture
+    assert picture.splitlines()[0].endswith("walking …")
+
+
+def test_finished_turns_stay_on_the_screen_and_the_cursor_comes_back():
+    view, out = live()
+    show_all(view, [STARTED, *one_turn(), ENDED])
+    shown = out.getvalue()
+    assert "Kids are talking." in shown
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1
+
+
+def test_strangers_cannot_command_the_terminal():
+    evil = "\x1b]0;owned\x07"
+    view, out = live()
+    show_all(view, [STARTED, *one_turn(text=evil, speaker=evil)])
+    view.note(evil)
+    view.summarize([])
+    assert "\x1b]" not in out.getvalue()
+    assert "\x07" not in out.getvalue()
+
+
+def test_brackets_in_words_are_words_and_no_markup():
+    view, out = live()
+    show_all(view, [STARTED, *one_turn(text="[red]stop[/red]")])
+    assert "[red]stop[/red]" in out.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 60])
+def test_a_narrow_terminal_shows_every_bar(width):
+    told = conversation(STARTED, *one_turn())
+    picture = drawn(terminal.draw_turn(told.turns[0], told.labels), width)
+    assert picture.count("0.03") == 6
+    assert max(map(len, picture.splitlines())) <= width
+
+
+# --- which of them --------------------------------------------------------------
+
+
+class Screen(io.StringIO):
+    """A terminal, as far as it can be asked."""
+
+    encoding = "utf-8"
+
+    def __init__(self, is_terminal=True):
+        super().__init__()
+        self._is_terminal = is_terminal
+
+    def isatty(self):
+        return self._is_terminal
+
+    def fileno(self):
+        return 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_terminal", "width", "is_plain"),
+    [
+        ({"TERM": "xterm"}, True, 80, False),
+        ({"TERM": "xterm", "NO_COLOR": ""}, True, 80, False),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, True, 80, True),
+        ({"TERM": "dumb"}, True, 80, True),
+        ({}, True, 80, True),
+        ({"TERM": "xterm"}, False, 80, True),
+        ({"TERM": "xterm"}, True, 0, True),
+        ({"TERM": "xterm"}, True, 30, True),
+    ],
+)
+def test_plain_lines_where_there_is_no_terminal_no_colour_or_no_width(
+    monkeypatch, environment, is_terminal, width, is_plain
+):
+    monkeypatch.setattr(
+        terminal.os,
+        "get_terminal_size",
+        lambda _: terminal.os.terminal_size((width, 9)),
+    )
+    assert terminal.wants_plain(Screen(is_terminal), environment) is is_plain
+
+
+def test_a_terminal_that_is_not_unicode_gets_plain_lines(monkeypatch):
+    monkeypatch.setattr(Screen, "encoding", "latin-1")
+    assert terminal.wants_plain(Screen(), {"TERM": "xterm"})
+
+
+def test_json_is_chosen_over_any_view(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Screen())
+    assert isinstance(terminal.choose_view(as_json=True), terminal.JsonLines)
+
+
+# --- the table ------------------------------------------------------------------
+
+
+def test_milliseconds_run_from_sending_the_sample_of_the_decision_to_the_final():
+    told = conversation(
+        *one_turn(), received_s=0.95
+    )  # decided at 900 ms, sent at 0.9 s
+    assert told.turns[0].after_endpoint_ms == pytest.approx(50.0)
+
+
+def test_a_turn_without_its_final_is_not_in_the_table():
+    _, rows = tabulate(conversation(*one_turn(), *one_turn(1)[:4]).turns, [])
+    assert [row[0] for row in rows] == ["0"]
+
+
+def test_the_emotion_of_the_corpus_stands_beside_the_turn_it_was_played_in():
+    turns = conversation(*one_turn(0), *one_turn(1, start_ms=1000)).turns
+    played = [Played(-50.0, 550.0, "joy"), Played(950.0, 1650.0, None)]
+    header, rows = tabulate(turns, played)
+    assert header[-1] == "labelled"
+    assert [row[-1] for row in rows] == ["joy", ""]
+
+
+def test_without_emotions_in_the_corpus_there_is_no_column_for_them():
+    header, rows = tabulate(conversation(*one_turn()).turns, [Played(0, 600, None)])
+    assert len(header) == len(rows[0]) == 7
+
+
+def test_events_of_a_turn_that_never_began_are_left_out():
+    assert conversation(*one_turn()[1:]).turns == []
