@@ -98,7 +98,7 @@ class Director:
         self._partials = Partials(terms, conversation, clock)
         self._position = 0  # samples heard
         self._n_attempts = 0  # tells the requests of one turn apart
-        self._queue: deque[Commit | MarkerReached | StreamEnded] = deque()
+        self._queue: deque[Commit | events.Event] = deque()  # events tell of marks
         self._speculation: Commit | None = None  # of the running turn
 
     @property
@@ -129,7 +129,7 @@ class Director:
                 self._queue.append(Commit(self._next_origin(-1), features))
                 return self._advance()
             case MarkerReached() | StreamEnded():
-                self._queue.append(record)
+                self._queue.append(announce(record, to_ms(position)))
                 return self._advance()
             case _:
                 if isinstance(record, TurnStarted):
@@ -179,7 +179,7 @@ class Director:
                     return actions
                 actions += self._finish(head)
             else:
-                actions.append(announce(head, self.time_ms))
+                actions.append(head)
             self._queue.popleft()
         if self._speculation is not None:
             actions += self._move(self._speculation)

@@ -112,8 +112,9 @@ class EmotionModel:
                     modalities=modalities(inputs["present"][row]),
                     context_turns=min(context.n_turns, context.window),
                 ),
+                # Copies, or one conversation would keep the whole batch in memory.
                 after.after_turn(
-                    turns[row].speaker, *(output[row] for output in outputs[2:])
+                    turns[row].speaker, *(output[row].copy() for output in outputs[2:])
                 ),
             )
             for row, (context, (_, after)) in enumerate(

@@ -28,7 +28,10 @@ MAX_UNFINISHED = 8
 """Ended turns without finals before a client that replays fast is held back."""
 
 Work = Callable[[], list[Placed]]
-"""What the listener does for one message, in a thread."""
+"""What the listener does for a message or for some audio, in a thread."""
+
+Item = bytes | events.ClientMessage
+"""What is read of the socket and takes its place in the stream."""
 
 
 class Vanished(Exception):
@@ -126,7 +129,8 @@ class Session:
         self._threads = threads
         self._config = config
         self._metrics = metrics
-        self._inbox: asyncio.Queue[Work | None] = asyncio.Queue(INBOX_MESSAGES)
+        self._inbox: asyncio.Queue[Item] = asyncio.Queue(INBOX_MESSAGES)
+        self._held: Item | None = None  # read from the inbox, not yet worked on
         self._outbox: asyncio.Queue[events.Event | None] = asyncio.Queue()
         self._pending: dict[Origin, set[Future[Result]]] = defaultdict(set)
         self._moved = asyncio.Event()  # something left the outbox or was finished
@@ -171,13 +175,12 @@ class Session:
         while not is_last:
             message = await self._receive()
             if message is None:
-                await self._inbox.put(self._listener.end)
+                await self._inbox.put(events.SessionEnd())
                 is_last = True
             elif isinstance(message, bytes):
-                await self._inbox.put(partial(self._listener.push, message))
+                await self._inbox.put(message)
             else:
                 is_last = await self._take(message)
-        await self._inbox.put(None)
 
     async def _receive(self) -> str | bytes | None:
         """Give the next message; None once the server shuts down."""
@@ -209,12 +212,14 @@ class Session:
                 second = events.refuse("already_started", "expected one session.start")
                 self._send(failure(second, self.time_ms))
             case _:
-                await self._inbox.put(partial(instruct, self._listener, message))
+                await self._inbox.put(message)
         return isinstance(message, events.SessionEnd)
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
-        while work := await self._inbox.get():
+        is_last = False
+        while not is_last:
+            work, is_last = await self._next_work()
             await self._wait_for_room()
             heard_before = self._listener.heard
             placed = await loop.run_in_executor(self._threads, work)
@@ -225,6 +230,21 @@ class Session:
         while self._director.n_unfinished:
             await self._wait_for_move()
         self._outbox.put_nowait(None)
+
+    async def _next_work(self) -> tuple[Work, bool]:
+        """Give what to do next, and whether it is the last; joins waiting audio."""
+        item, self._held = self._held or await self._inbox.get(), None
+        if not isinstance(item, bytes):
+            is_last = isinstance(item, events.SessionEnd)
+            return partial(instruct, self._listener, item), is_last
+        pieces = [item]
+        while self._held is None and not self._inbox.empty():
+            item = self._inbox.get_nowait()
+            if isinstance(item, bytes):
+                pieces.append(item)
+            else:
+                self._held = item
+        return partial(self._listener.push, b"".join(pieces)), False
 
     async def _wait_for_room(self) -> None:
         """Hold the audio back while finals or the client's reading lag behind."""
