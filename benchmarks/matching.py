@@ -23,6 +23,7 @@ class Turn:
         decided_ms: When the end was decided.
         reason: Why it ended.
         text: Its final words.
+        is_rejected: True where the server judged that this was not speech.
         label: Its final emotion.
         probabilities: Of the final emotion.
         ended_s: When `turn.ended` came.
@@ -42,6 +43,7 @@ class Turn:
     decided_ms: int | None = None
     reason: str | None = None
     text: str | None = None
+    is_rejected: bool = False
     label: str | None = None
     probabilities: dict[str, float] = field(default_factory=dict)
     ended_s: float | None = None
@@ -68,7 +70,7 @@ class Turn:
                 self.end_ms, self.decided_ms = event.end_ms, event.decided_ms
                 self.ended_s = at_s
             case events.TranscriptFinal():
-                self.text = event.text
+                self.text, self.is_rejected = event.text, event.rejected
             case events.EmotionFinal():
                 self.label, self.probabilities = event.label, event.probabilities
                 self.final_s = at_s

@@ -120,6 +120,7 @@ class Stage:
         self._ear = ear
         self._dialogue = dialogue
         self._manner = manner
+        self._n_marks = 0
         self._upcoming = 0  # number of the clip that has not begun to speak
         self._speaker = dialogue.clips[0].voice.speaker
 
@@ -171,9 +172,9 @@ class Stage:
         until the server has done with all that was sent.
         """
         if self._manner.speed != 1.0:
-            mark = len(self.late_ms) + 1
-            await self._connection.mark(mark)
-            await self._ear.wait_for(mark)
+            self._n_marks += 1
+            await self._connection.mark(self._n_marks)
+            await self._ear.wait_for(self._n_marks)
         return self._ear.has_finished(to_ms(voice_start))
 
 

@@ -7,9 +7,10 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Say on what was measured, and how busy it was before."""
+    """Say on what is measured, and how busy it is: to be asked before the run."""
     return {
         "cpu": read_cpu_model(),
         "cores": len(os.sched_getaffinity(0))
@@ -167,6 +168,7 @@ def print_targets(targets: Sequence[Target]) -> None:
 
 def print_document(
     benchmark: str,
+    machine: dict[str, Any],
     settings: dict[str, Any],
     figures: dict[str, Any],
     targets: Sequence[Target],
@@ -175,28 +177,34 @@ def print_document(
     document = {
         "benchmark": benchmark,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
+        "machine": machine,
         "version": describe_version(),
-        "settings": settings,
-        "figures": figures,
+        "settings": to_plain(settings),
+        "figures": to_plain(figures),
         "targets": [target.to_json() for target in targets],
     }
     sys.stdout.flush()
-    print(json.dumps(document, default=to_plain), flush=True)
+    print(json.dumps(document, allow_nan=False), flush=True)
 
 
 def to_plain(value: object) -> Any:
-    """Turn into JSON what `json` does not know."""
+    """Turn figures into what JSON knows, floats short."""
     if isinstance(value, Spread):
-        return {name: shorten(number) for name, number in asdict(value).items()}
+        return to_plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {name: to_plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(one) for one in value]
+    if isinstance(value, float):
+        return shorten(value)
     if isinstance(value, Path):
         return value.name  # a folder of this machine tells nobody anything
-    raise TypeError(f"expected a figure, got {value!r}")
+    return value
 
 
 def shorten(value: float | None) -> float | None:
-    """Keep four digits behind the point."""
-    return None if value is None else round(value, 4)
+    """Keep four digits behind the point; JSON has no infinity."""
+    return None if value is None or not isfinite(value) else round(value, 4)
 
 
 def show(cell: object) -> str:

@@ -167,7 +167,7 @@ def tabulate(
         row: tuple[str, ...] = (
             str(turn.turn),
             turn.speaker or "",
-            f"{clock(turn.start_ms)}-{clock(turn.end_ms or turn.start_ms)}",
+            clock(turn.start_ms),
             words_of(turn),
             turn.label or "",
             f"{turn.probabilities.get(turn.label or '', 0.0):.2f}",

@@ -56,74 +56,74 @@ async def serving() -> AsyncIterator[str]:
         ServerFailed: If it does not start, or has not stopped as it should.
     """
     with tempfile.TemporaryFile() as log:  # a pipe that nobody reads would fill up
-        process = await asyncio.create_subprocess_exec(
+        server = await asyncio.create_subprocess_exec(
             *SERVE, stdout=asyncio.subprocess.PIPE, stderr=log
         )
         try:
-            url = await wait_until_ready(process, log)
-            assert process.stdout is not None
-            draining = asyncio.create_task(process.stdout.read())
+            url = await wait_until_ready(server, log)
+            assert server.stdout is not None
+            draining = asyncio.create_task(server.stdout.read())
             try:
                 yield url
             except ClientError as error:
-                if await has_died(process):
-                    raise ServerFailed(describe_death(process, log)) from error
+                if await has_died(server):
+                    raise ServerFailed(describe_death(server, log)) from error
                 raise
         finally:
-            await stop(process)
+            await stop(server)
         await draining
-        if process.returncode:
-            raise ServerFailed(describe_death(process, log))
+        if server.returncode:
+            raise ServerFailed(describe_death(server, log))
 
 
-async def has_died(process: asyncio.subprocess.Process) -> bool:
+async def has_died(server: asyncio.subprocess.Process) -> bool:
     """Tell whether a server that broke a session off is gone altogether."""
     with suppress(TimeoutError):
         async with asyncio.timeout(DEATH_TIMEOUT_S):
-            await process.wait()
-    return process.returncode is not None
+            await server.wait()
+    return server.returncode is not None
 
 
-async def wait_until_ready(process: asyncio.subprocess.Process, log: IO[bytes]) -> str:
+async def wait_until_ready(server: asyncio.subprocess.Process, log: IO[bytes]) -> str:
     """Wait for the line in which the server says where it listens.
 
     Raises:
         ServerFailed: If it ends or takes too long.
     """
-    assert process.stdout is not None
+    assert server.stdout is not None
     try:
         async with asyncio.timeout(READY_TIMEOUT_S):
-            async for raw in process.stdout:
+            async for raw in server.stdout:
                 line = raw.decode(errors="replace").strip()
                 if line.startswith(READY):
                     return line.removeprefix(READY)
-            await process.wait()
+            await server.wait()
     except TimeoutError as error:
         raise ServerFailed(
             f"the server was not ready within {READY_TIMEOUT_S:.0f} s"
         ) from error
-    raise ServerFailed(describe_death(process, log))
+    raise ServerFailed(describe_death(server, log))
 
 
-async def stop(process: asyncio.subprocess.Process) -> None:
+async def stop(server: asyncio.subprocess.Process) -> None:
     """Ask the server to stop; make it, if it takes too long."""
     with suppress(ProcessLookupError):  # it may be gone by now
-        process.terminate()
+        server.terminate()
     try:
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_TIMEOUT_S):
-                await process.wait()
+                await server.wait()
     finally:  # also where a second Ctrl-C cuts the waiting short
         with suppress(ProcessLookupError):
-            process.kill()
-    await process.wait()
+            server.kill()
+    await server.wait()
 
 
-def describe_death(process: asyncio.subprocess.Process, log: IO[bytes]) -> str:
+def describe_death(server: asyncio.subprocess.Process, log: IO[bytes]) -> str:
     """Say how the server ended, and what it wrote to stderr."""
     log.seek(0)
     told = log.read().decode(errors="replace").strip()
-    return f"the server ended with exit code {process.returncode}: {told}"
+    return f"the server ended with exit code {server.returncode}: {told}"
 
 
 def main() -> int:

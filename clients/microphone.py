@@ -20,11 +20,12 @@ from typing import Any
 
 from clients.connection import Connection, connect
 from clients.errors import MicrophoneFailed
+from clients.lines import View, clean
 from clients.opening import DEFAULT_URL
 from clients.player import in_parallel
 from clients.program import FAILED, FINE, USAGE, complain, run
 from clients.schedule import CHUNK_S
-from clients.terminal import View, choose_view, clean
+from clients.terminal import choose_view
 from stream_erc.events import AudioFormat
 
 RATE_HZ = 16_000  # what the server works at; any other is resampled there

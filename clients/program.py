@@ -8,7 +8,7 @@ import sys
 from collections.abc import Coroutine
 
 from clients.errors import ClientError
-from clients.terminal import clean
+from clients.lines import clean
 
 FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 

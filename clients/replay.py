@@ -18,12 +18,13 @@ from pathlib import Path
 
 from clients.connection import Connection, connect
 from clients.errors import UnplayableFile
+from clients.lines import View
 from clients.opening import DEFAULT_URL
 from clients.player import Player, in_parallel
 from clients.program import FAILED, FINE, complain, run
 from clients.schedule import Pace
 from clients.sources import CORPUS_SUFFIX, FORMAT, RATE_HZ, Line, read_corpus
-from clients.terminal import View, choose_view
+from clients.terminal import choose_view
 from stream_erc import events
 from stream_erc.events import Modality
 

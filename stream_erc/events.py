@@ -341,7 +341,8 @@ def parse_server(text: str) -> ServerEvent | None:
     try:
         return _server_decoder.decode(text)  # type: ignore[no-any-return]
     except msgspec.ValidationError:
-        if msgspec.json.decode(text).get("type") in _server_types:
+        raw = msgspec.json.decode(text)
+        if not isinstance(raw, dict) or raw.get("type") in _server_types:
             raise
         return None
 

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 START_TIMEOUT_S = 10.0
 """A client that has not sent `session.start` by then is sent away."""
 
+PING_TIMEOUT_S = 120.0
+
 LAG_INTERVAL_S = 0.05
 
 LISTENING_THREADS = 2
@@ -85,6 +87,8 @@ class Server:
                 compression=None,  # PCM hardly shrinks; it costs 50 KiB a client
                 max_size=events.MAX_FRAME_BYTES,
                 max_queue=8,
+                # The pong of a client that is held back waits behind its audio.
+                ping_timeout=PING_TIMEOUT_S,
             ) as listening,
             asyncio.TaskGroup() as group,
         ):
@@ -206,7 +210,7 @@ class Server:
             finally:
                 del self._sessions[session]
                 self._metrics.sessions.dec()
-        await socket.close(1001 if self._is_draining else 1000)
+        await hang_up(socket, 1001 if self._is_draining else 1000)
 
     def _welcome(self, session_id: str) -> events.SessionStarted:
         turns = self._settings.turns
@@ -278,4 +282,23 @@ async def refuse(socket: ServerConnection, outlet: Outlet, error: SessionError) 
     """Tell why, and close; a client that does not read is closed untold."""
     with suppress(ConnectionClosed, Overloaded):
         await outlet.send(failure(error, outlet.time_ms))
-    await socket.close(error.close_code, error.code)
+    await hang_up(socket, error.close_code, error.code)
+
+
+async def hang_up(socket: ServerConnection, code: int, reason: str = "") -> None:
+    """Close, though the client may go on sending.
+
+    Unread messages would stop the reading of the socket, and the client's answer to
+    the closing behind them would never be seen.
+    """
+
+    async def throw_away() -> None:
+        with suppress(ConnectionClosed):
+            while True:
+                await socket.recv()
+
+    throwing = asyncio.create_task(throw_away(), name="throw away")
+    try:
+        await socket.close(code, reason)
+    finally:
+        throwing.cancel()

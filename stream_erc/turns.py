@@ -134,13 +134,15 @@ class TurnBuilder:
             return self._split(turn, now)
         if turn.pause_start is None:
             return self._hear(turn, now) if judged.is_voiced else []
+        # A voiced frame may be the speaker going on: wait until that is known.
+        if judged.is_voiced:
+            return []
         silence = now - turn.pause_start
         records: list[TurnRecord] = []
         if silence >= to_samples(config.eager_silence_ms) and not turn.is_paused:
             turn.is_paused = True
             records.append(TurnPaused(self._audio(turn, self._rolled(turn, now))))
-        # A voiced frame may be the speaker going on: wait until that is known.
-        if silence >= to_samples(config.end_silence_ms) and not judged.is_voiced:
+        if silence >= to_samples(config.end_silence_ms):
             records.append(self._end(turn, now, now, "silence"))
         return records
 

@@ -14,7 +14,7 @@ SAYINGS = {
     "disgust": ["That is disgusting.", "Yuck, it smells bad.", "How gross of him."],
     "surprise": ["Really? No way!", "Oh my God, what?", "I can't believe it."],
 }
-RAVDESS_NAMES = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust")
+RAVDESS_NAMES = ("neutral", "calm", "happy")
 IEMOCAP_NAMES = ("neutral", "happiness", "excited", "sadness", "anger", "frustration")
 
 

@@ -88,6 +88,7 @@ def test_a_whole_number_is_taken_for_a_fraction(tmp_path):
     assert read_recipe(file).dialogue.dropout == 0.0
 
 
+@pytest.mark.slow  # a Whisper over two dozen clips, three times
 def test_the_whole_path_trains_exports_serves_and_evaluates(tmp_path, capsys):
     pytest.importorskip("torch")
     pytest.importorskip("transformers")

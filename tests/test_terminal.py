@@ -5,11 +5,13 @@ import sys
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 from scripted_server import ENDED, STARTED, one_turn
 
 from clients import terminal
 from clients.connection import Arrival
 from clients.conversation import Conversation, Played, tabulate
+from clients.lines import JsonLines, PlainLines
 from clients.schedule import SendTimes
 from stream_erc import events
 
@@ -54,7 +56,7 @@ def drawn(renderable, width=80):
 
 
 def test_plain_lines_tell_a_turn_in_three_lines_and_a_table(capsys):
-    view = terminal.PlainLines()
+    view = PlainLines()
     show_all(view, [STARTED, *one_turn(start_ms=3200), ENDED], received_s=4.125)
     view.summarize([])
     assert capsys.readouterr().out.splitlines() == [
@@ -64,9 +66,9 @@ def test_plain_lines_tell_a_turn_in_three_lines_and_a_table(capsys):
         "0:03.2 Ann: Kids are talking. "
         "[anger 0.82, negative, 25 ms after the endpoint]",
         "session ended: 1 turns in 0:01.0",
-        "turn  speaker  time           words              emotion  probability"
+        "turn  speaker  time    words              emotion  probability"
         "  ms after the endpoint",
-        "0     Ann      0:03.2-0:03.8  Kids are talking.  anger    0.82         25",
+        "0     Ann      0:03.2  Kids are talking.  anger    0.82         25",
     ]
 
 
@@ -78,7 +80,7 @@ def test_unfinished_words_come_at_most_once_a_second(capsys):
         )
         for n in range(8)
     ]
-    show_all(terminal.PlainLines(), [begin, *partials])
+    show_all(PlainLines(), [begin, *partials])
     lines = capsys.readouterr().out.splitlines()[1:]
     assert [line[-1] for line in lines] == ["0", "4"]
 
@@ -87,7 +89,7 @@ def test_plain_lines_have_no_control_characters_whatever_is_said(capsys):
     evil = "\x1b[2J\x07\r\n\x9b31m\u202eann\tz"
     turn = one_turn(text=evil, speaker=evil)
     warning = events.Warn(code="c", message=evil)
-    view = terminal.PlainLines()
+    view = PlainLines()
     show_all(view, [STARTED, *turn, warning])
     view.summarize([Played(0.0, 600.0, evil)])
     lines = capsys.readouterr().out.splitlines()
@@ -98,12 +100,12 @@ def test_plain_lines_have_no_control_characters_whatever_is_said(capsys):
 def test_a_rejected_turn_is_shown_as_no_speech(capsys):
     said = one_turn()
     said[4] = events.TranscriptFinal(turn=0, text="", words=(), rejected=True)
-    show_all(terminal.PlainLines(), said)
+    show_all(PlainLines(), said)
     assert "Ann: (not speech) [anger" in capsys.readouterr().out
 
 
 def test_json_lines_leave_stdout_to_the_events(capsys):
-    view = terminal.JsonLines()
+    view = JsonLines()
     view.note("microphone: 1 overflow")
     show_all(view, [STARTED])
     said = capsys.readouterr()
@@ -226,7 +228,7 @@ def test_a_terminal_that_is_not_unicode_gets_plain_lines(monkeypatch):
 
 def test_json_is_chosen_over_any_view(monkeypatch):
     monkeypatch.setattr(sys, "stdout", Screen())
-    assert isinstance(terminal.choose_view(as_json=True), terminal.JsonLines)
+    assert isinstance(terminal.choose_view(as_json=True), JsonLines)
 
 
 # --- the table ------------------------------------------------------------------
@@ -237,6 +239,20 @@ def test_milliseconds_run_from_sending_the_sample_of_the_decision_to_the_final()
         *one_turn(), received_s=0.95
     )  # decided at 900 ms, sent at 0.9 s
     assert told.turns[0].after_endpoint_ms == pytest.approx(50.0)
+
+
+def test_the_table_fits_a_terminal_of_80_columns_with_every_cell_whole():
+    view, out = live(80)
+    speech = "Kids are talking by the door."
+    turns = [one_turn(n, start_ms=n * 60_000, text=speech) for n in range(11)]
+    show_all(view, [STARTED, *sum(turns, [])])
+    out.truncate(out.seek(0))
+    view.summarize([Played(0.0, 900_000.0, "surprise")])
+    table = Text.from_ansi(out.getvalue()).plain
+    assert max(map(len, table.splitlines())) <= 80
+    for cell in ("probability", "labelled", "surprise", "10:00.0", "0.82", "endpoint"):
+        assert cell in table
+    assert "…" not in table
 
 
 def test_a_turn_without_its_final_is_not_in_the_table():

@@ -1,0 +1,261 @@
+"""How long live sessions wait for what they are told.
+
+python -m benchmarks.latency --sessions 4 [--data FOLDER] [--seconds 120] [--idle 50]
+
+Every session plays a dialogue of its own at the pace of life, in chunks of 20 ms on an
+absolute schedule. All waiting is measured at the client's socket.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.dialogues import Dialogue, make_sessions, read_actors, read_pairs
+from benchmarks.options import (
+    exit_with,
+    find_clips,
+    make_parser,
+    serving_as_asked,
+    settings_of,
+)
+from benchmarks.playing import Manner, Performance, perform, watch_loop
+from benchmarks.report import (
+    Spread,
+    Target,
+    describe_machine,
+    print_document,
+    print_spreads,
+    print_table,
+    print_targets,
+    spread,
+)
+from benchmarks.serving import RunningServer, bound_quantile
+from benchmarks.timing import Timings
+from clients.connection import connect
+from clients.sources import FORMAT
+
+STAGGER_S = 0.73  # between two sessions' starts, so that their turns do not coincide
+SETTLE_S = 1.0  # after opening idle sessions, before memory is read
+HONEST_LAG_MS = 10.0  # a client later than this measures itself
+MAX_TARGET_SESSIONS = 4  # beyond it nothing is promised
+
+
+@dataclass(slots=True)
+class Observation:
+    """What was measured beside the turns.
+
+    Attributes:
+        machine: On which, and how busy it was before.
+        rss_start_mb: Resident memory once ready.
+        rss_end_mb: After the last session.
+        idle_mb: For each idle session; None where it was not asked for.
+        loop_lag_ms: Upper bound of the server's p99.
+        cpu_cores: Processor time of the server for each second of the run.
+        has_torch: Whether the server has it loaded.
+        client_lag_ms: Of this program's event loop, and so of all its figures.
+        late_ms: How late chunks went out.
+    """
+
+    machine: dict[str, Any]
+    rss_start_mb: float | None = None
+    rss_end_mb: float | None = None
+    idle_mb: float | None = None
+    loop_lag_ms: float | None = None
+    cpu_cores: float | None = None
+    has_torch: bool | None = None
+    client_lag_ms: list[float] = field(default_factory=list)
+    late_ms: list[float] = field(default_factory=list)
+
+
+async def measure(options: argparse.Namespace) -> int:
+    """Run the benchmark and print what came out."""
+    observed = Observation(describe_machine())
+    pairs = read_pairs(find_clips(options), read_actors(options.actors))
+    dialogues = make_sessions(
+        pairs, options.sessions, options.seconds, options.seed, options.fill
+    )
+    async with serving_as_asked(options) as server:
+        observed.rss_start_mb = server.resident_mb()
+        if options.idle:
+            observed.idle_mb = await measure_idle(server, options.idle)
+        manner = Manner(speakers=options.speakers)
+        performances = await play_all(server, dialogues, manner, observed)
+        observed.rss_end_mb = server.resident_mb()
+        observed.has_torch = server.has_torch()
+    timings = Timings()
+    for performance in performances:
+        timings.add(performance)
+        observed.late_ms += performance.late_ms
+    report(options, server, performances, timings, observed)
+    return 0
+
+
+async def measure_idle(server: RunningServer, n_sessions: int) -> float | None:
+    """Open sessions that say nothing, and give the memory that each takes."""
+    before_mb = server.resident_mb()
+    async with AsyncExitStack() as stack:
+        for _ in range(n_sessions):
+            await stack.enter_async_context(connect(server.url, audio=FORMAT))
+        await asyncio.sleep(SETTLE_S)
+        after_mb = server.resident_mb()
+    if before_mb is None or after_mb is None:
+        return None
+    return (after_mb - before_mb) / n_sessions
+
+
+async def play_all(
+    server: RunningServer,
+    dialogues: list[Dialogue],
+    manner: Manner,
+    observed: Observation,
+) -> list[Performance]:
+    """Play all dialogues at once, and watch both event loops meanwhile."""
+
+    async def play_later(number: int, dialogue: Dialogue) -> Performance:
+        await asyncio.sleep(number * STAGGER_S)
+        return await perform(server.url, dialogue, manner)
+
+    watching = asyncio.create_task(watch_loop(observed.client_lag_ms))
+    lag_before = await server.loop_lag()
+    cpu_before_s, started_s = server.cpu_s(), time.monotonic()
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(play_later(number, dialogue))
+                for number, dialogue in enumerate(dialogues)
+            ]
+    except* Exception as group_error:
+        raise group_error.exceptions[0] from None
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+    cpu_after_s, wall_s = server.cpu_s(), time.monotonic() - started_s
+    if cpu_before_s is not None and cpu_after_s is not None:
+        observed.cpu_cores = (cpu_after_s - cpu_before_s) / wall_s
+    lag_s = bound_quantile(lag_before, await server.loop_lag(), 0.99)
+    observed.loop_lag_ms = None if lag_s is None else lag_s * 1000
+    return [task.result() for task in tasks]
+
+
+def report(
+    options: argparse.Namespace,
+    server: RunningServer,
+    performances: list[Performance],
+    timings: Timings,
+    observed: Observation,
+) -> None:
+    """Print the tables, the targets and the last line."""
+    spreads = timings.spreads()
+    counts = timings.counts()
+    counts["speakers_not_told_in_time"] = sum(p.n_untold for p in performances)
+    counts["warnings"] = sum(len(p.warnings) for p in performances)
+    end_silence_ms = performances[0].started.limits.end_silence_ms
+    around: dict[str, Any] = {
+        "ready_s": server.ready_s,
+        "rss_start_mb": observed.rss_start_mb,
+        "rss_end_mb": observed.rss_end_mb,
+        "idle_session_mb": observed.idle_mb,
+        "server_loop_lag_p99_ms_upper_bound": observed.loop_lag_ms,
+        "server_cpu_cores": observed.cpu_cores,
+        "torch_loaded": observed.has_torch,
+        "client_loop_lag_ms": spread(observed.client_lag_ms),
+        "chunk_late_ms": spread(observed.late_ms),
+        "end_silence_ms": end_silence_ms,
+    }
+    targets = set_targets(options.sessions, spreads, counts, around)
+    print(f"{options.sessions} live sessions, pauses: {options.fill}\n")
+    print_spreads("waiting, ms", spreads)
+    print_spreads(
+        "the client itself, ms",
+        {
+            "event loop late": around["client_loop_lag_ms"],
+            "chunks sent late": around["chunk_late_ms"],
+        },
+    )
+    plain = {k: v for k, v in around.items() if not isinstance(v, Spread)}
+    print_table(("count", ""), list(counts.items()))
+    print_table(("server", ""), list(plain.items()))
+    client_p99_ms = around["client_loop_lag_ms"].p99
+    if client_p99_ms is not None and client_p99_ms > HONEST_LAG_MS:
+        print(
+            f"CAUTION: this client's event loop was {client_p99_ms:.0f} ms late (p99); "
+            f"so much of the figures may be its own delay\n"
+        )
+    print_targets(targets)
+    figures = {"waiting_ms": spreads, **counts, **around}
+    print_document("latency", observed.machine, settings_of(options), figures, targets)
+
+
+def set_targets(
+    n_sessions: int,
+    spreads: dict[str, Spread],
+    counts: dict[str, Any],
+    around: dict[str, Any],
+) -> list[Target]:
+    """Set the figures beside what they must reach; by the number of sessions."""
+    to_final = spreads["voice end -> emotion.final"].p95
+    targets = [
+        Target("/readyz after start, s", around["ready_s"], 10.0),
+        Target("resident memory at the end, MB", around["rss_end_mb"], 700.0),
+        Target("memory of an idle session, MB", around["idle_session_mb"], 3.0),
+        Target(
+            "share of finals delivered",
+            counts["finals_delivered"] / max(1, counts["finals_expected"]),
+            1.0,
+            is_ceiling=False,
+        ),
+    ]
+    if n_sessions == 1:
+        targets += [
+            Target(
+                "endpoint -> emotion.final p95, ms",
+                spreads["endpoint -> emotion.final"].p95,
+                60.0,
+            ),
+            Target(
+                "voice end -> emotion.final p95, ms",
+                to_final,
+                around["end_silence_ms"] + 250.0,
+            ),
+            Target(
+                "voice start -> first words p95, ms",
+                spreads["voice start -> first partial words"].p95,
+                1200.0,
+            ),
+        ]
+    elif n_sessions <= MAX_TARGET_SESSIONS:
+        targets += [
+            Target("voice end -> emotion.final p95, ms", to_final, 1200.0),
+            Target(
+                "server loop lag p99, upper bound, ms",
+                around["server_loop_lag_p99_ms_upper_bound"],
+                20.0,
+            ),
+        ]
+    return targets
+
+
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = make_parser("benchmarks.latency", "How long live sessions wait.")
+    parser.add_argument("--sessions", type=int, default=1, help="at once (default: 1)")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="of each session (default: 60)"
+    )
+    parser.add_argument(
+        "--idle", type=int, default=0, metavar="K", help="also measure K idle sessions"
+    )
+    options = parser.parse_args()
+    if options.sessions < 1:
+        parser.error("--sessions: expected 1 or more")
+    return options
+
+
+if __name__ == "__main__":
+    exit_with(measure(read_options()))

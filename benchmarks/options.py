@@ -1,0 +1,97 @@
+"""The command line that both benchmarks share, and what follows from it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.dialogues import COMMITTED
+from benchmarks.serving import RunningServer, serving
+from clients.program import USAGE, complain, run
+from stream_erc.errors import ConfigError
+
+
+def make_parser(module: str, description: str) -> argparse.ArgumentParser:
+    """Begin a command line with the common options."""
+    parser = argparse.ArgumentParser(f"python -m {module}", description=description)
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="FOLDER",
+        help="holds ravdess/ and speech/, each with a clips.jsonl "
+        "(default: the few clips of tests/audio)",
+    )
+    parser.add_argument(
+        "--actors", default="21-24", help="of RAVDESS, two a dialogue (default: 21-24)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of order and pauses")
+    parser.add_argument(
+        "--fill",
+        choices=("noise", "zeros"),
+        default="noise",
+        help="what the pauses hold: noise of one bit, or nothing (default: noise)",
+    )
+    parser.add_argument(
+        "--speakers",
+        choices=("set", "never"),
+        default="set",
+        help="speaker.set once the turn before has its emotion, or never",
+    )
+    parser.add_argument(
+        "--url", help="of a server that runs already; its process is not measured"
+    )
+    parser.add_argument(
+        "--serve",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="setting of the server, as asr.threads=2; may be given again",
+    )
+    return parser
+
+
+@asynccontextmanager
+async def serving_as_asked(options: argparse.Namespace) -> AsyncIterator[RunningServer]:
+    """Run a server as the command line asks, or take the one that it names."""
+    if options.url:
+        yield RunningServer(options.url)
+        return
+    async with serving([f"--{setting}" for setting in options.serve]) as server:
+        yield server
+
+
+def find_clips(options: argparse.Namespace) -> Path:
+    """Give the folder of the clips, and say so where it is the small one."""
+    if options.data is None:
+        print("clips: those of tests/audio; --data FOLDER for the whole corpora\n")
+        return COMMITTED
+    folder: Path = options.data
+    return folder
+
+
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Give the command line for the report, without the machine's folders."""
+    settings = dict(vars(options))
+    settings["data"] = "tests/audio" if options.data is None else "corpora"
+    settings["filling_of_pauses"] = (
+        "noise of -1, 0, 1 LSB" if options.fill == "noise" else "digital zeros"
+    )
+    return settings
+
+
+def run_benchmark(program: Coroutine[None, None, int]) -> int:
+    """Run a benchmark; whatever a user can cause becomes one line on stderr."""
+    try:
+        return run(program)
+    except (ConfigError, OSError) as error:
+        complain(error)
+        return USAGE
+
+
+def exit_with(program: Coroutine[None, None, int]) -> None:
+    """Run a benchmark and leave with its exit code."""
+    sys.exit(run_benchmark(program))

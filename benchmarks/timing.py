@@ -1,0 +1,170 @@
+"""Performances -> how long everything took, as the protocol page defines it.
+
+The endpoint is when the client sent sample `decided_ms`, the end of the voice when it
+sent the last voiced sample; where the voice starts and ends is the corpus's word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.dialogues import Clip, to_ms
+from benchmarks.matching import Match, Turn, match
+from benchmarks.playing import Performance
+from benchmarks.report import Spread, spread
+from clients.schedule import SendTimes
+
+
+@dataclass(slots=True)
+class Timings:
+    """Waiting times in milliseconds, one value a turn, and counts.
+
+    Attributes:
+        endpoint_to_ended: Until `turn.ended`.
+        endpoint_to_final: Until `emotion.final`.
+        voice_end_to_final: From the end of a clip's voice to `emotion.final` of the
+            last turn in it.
+        voice_start_to_words: From the start of the voice to the first partial
+            transcript that is not empty.
+        voice_start_to_emotion: To the first partial emotion.
+        server_endpoint: The server's own count from endpoint to final.
+        server_compute: Its models' work on the final, mostly before the endpoint.
+        server_queue: The final's waiting for the models.
+        flips: How often the emotion changed in a turn, the final included.
+        n_turns: Turns that started.
+        n_finals: Those that got their `emotion.final`.
+        n_clips: Clips played.
+        n_without_turn: Clips in which no turn was found.
+        n_without_words: Turns that had no partial transcript.
+        n_at_half: Turns that had a partial emotion when half of the voice was sent.
+        n_at_half_right: Those of them in which it was that of the final.
+    """
+
+    endpoint_to_ended: list[float] = field(default_factory=list)
+    endpoint_to_final: list[float] = field(default_factory=list)
+    voice_end_to_final: list[float] = field(default_factory=list)
+    voice_start_to_words: list[float] = field(default_factory=list)
+    voice_start_to_emotion: list[float] = field(default_factory=list)
+    server_endpoint: list[float] = field(default_factory=list)
+    server_compute: list[float] = field(default_factory=list)
+    server_queue: list[float] = field(default_factory=list)
+    flips: list[int] = field(default_factory=list)
+    n_turns: int = 0
+    n_finals: int = 0
+    n_clips: int = 0
+    n_without_turn: int = 0
+    n_without_words: int = 0
+    n_at_half: int = 0
+    n_at_half_right: int = 0
+
+    def add(self, performance: Performance) -> None:
+        """Add the turns and clips of one session."""
+        for turn in performance.turns:
+            self._add_turn(turn, performance.send_times)
+        for matched in match(performance.dialogue.clips, performance.turns):
+            self._add_clip(matched, performance)
+
+    def spreads(self) -> dict[str, Spread]:
+        """Give the percentiles of each waiting time."""
+        return {
+            "endpoint -> turn.ended": spread(self.endpoint_to_ended),
+            "endpoint -> emotion.final": spread(self.endpoint_to_final),
+            "voice end -> emotion.final": spread(self.voice_end_to_final),
+            "voice start -> first partial words": spread(self.voice_start_to_words),
+            "voice start -> first partial emotion": spread(self.voice_start_to_emotion),
+            "server: endpoint -> final": spread(self.server_endpoint),
+            "server: compute of a final": spread(self.server_compute),
+            "server: queue of a final": spread(self.server_queue),
+        }
+
+    def counts(self) -> dict[str, Any]:
+        """Give what is counted, and shares of it."""
+        return {
+            "clips": self.n_clips,
+            "clips_without_turn": self.n_without_turn,
+            "finals_expected": self.n_turns,
+            "finals_delivered": self.n_finals,
+            "turns_without_partial_words": self.n_without_words,
+            "emotion_flips_per_turn": (
+                sum(self.flips) / len(self.flips) if self.flips else None
+            ),
+            "turns_with_emotion_at_half": self.n_at_half,
+            "share_at_half_as_final": (
+                self.n_at_half_right / self.n_at_half if self.n_at_half else None
+            ),
+        }
+
+    def _add_turn(self, turn: Turn, send_times: SendTimes) -> None:
+        self.n_turns += 1
+        self.n_without_words += turn.first_words_s is None
+        if turn.decided_ms is None or turn.ended_s is None:
+            return
+        endpoint_s = send_times.sent_at(turn.decided_ms)
+        self.endpoint_to_ended.append((turn.ended_s - endpoint_s) * 1000)
+        if turn.final_s is None or turn.label is None:
+            return
+        self.n_finals += 1
+        self.endpoint_to_final.append((turn.final_s - endpoint_s) * 1000)
+        self.flips.append(count_flips(turn))
+        for values, value in (
+            (self.server_endpoint, turn.endpoint_ms),
+            (self.server_compute, turn.compute_ms),
+            (self.server_queue, turn.queue_ms),
+        ):
+            if value is not None:
+                values.append(value)
+
+    def _add_clip(self, matched: Match, performance: Performance) -> None:
+        """Add what is measured from the clip's own voice."""
+        self.n_clips += 1
+        if not matched.turns:
+            self.n_without_turn += 1
+            return
+        clip, send_times = matched.clip, performance.send_times
+        first, last = matched.turns[0], matched.turns[-1]
+        voice_end_s = send_times.sent_at(to_ms(clip.voice_end))
+        if last.final_s is not None:
+            self.voice_end_to_final.append((last.final_s - voice_end_s) * 1000)
+        if not opens(clip, first, performance.dialogue.clips):
+            return
+        voice_start_s = send_times.sent_at(to_ms(clip.voice_start))
+        if first.first_words_s is not None:
+            self.voice_start_to_words.append(
+                (first.first_words_s - voice_start_s) * 1000
+            )
+        if first.first_emotion_s is not None:
+            self.voice_start_to_emotion.append(
+                (first.first_emotion_s - voice_start_s) * 1000
+            )
+        half_s = send_times.sent_at(to_ms(clip.voice_start + clip.voice_end) / 2)
+        label = label_at(first, half_s)
+        if label is not None and first.label is not None:
+            self.n_at_half += 1
+            self.n_at_half_right += label == first.label
+
+
+def opens(clip: Clip, turn: Turn, clips: Sequence[Clip]) -> bool:
+    """Tell whether a clip is the first of those in a turn that it overlaps."""
+    return not any(
+        other.voice_start < clip.voice_start
+        and to_ms(other.voice_end) > turn.voice_start_ms
+        for other in clips
+    )
+
+
+def label_at(turn: Turn, at_s: float) -> str | None:
+    """Give the last partial emotion that had come by a wall time."""
+    return next(
+        (label for when_s, label in reversed(turn.partial_labels) if when_s <= at_s),
+        None,
+    )
+
+
+def count_flips(turn: Turn) -> int:
+    """Count the changes from one emotion of a turn to the next."""
+    labels = [label for _, label in turn.partial_labels]
+    if turn.label is not None:
+        labels.append(turn.label)
+    return sum(one != other for one, other in zip(labels, labels[1:], strict=False))
