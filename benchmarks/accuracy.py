@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,11 @@ from benchmarks.dialogues import (
 )
 from benchmarks.matching import Match, match
 from benchmarks.options import (
+    describe,
     exit_with,
     find_clips,
     make_parser,
     serving_as_asked,
-    settings_of,
 )
 from benchmarks.playing import Manner, perform
 from benchmarks.report import (
@@ -44,6 +44,7 @@ from benchmarks.report import (
     print_targets,
 )
 from benchmarks.scoring import (
+    Boundaries,
     EmotionScores,
     measure_boundaries,
     one_turn_share,
@@ -130,8 +131,31 @@ def report(
     read: Pass,
 ) -> None:
     """Print the tables, the targets and the last line."""
-    boundaries = asdict(measure_boundaries(fused.matches))
-    figures: dict[str, Any] = {
+    counts = count(fused, voice, read)
+    boundaries = measure_boundaries(fused.matches)
+    scores = {
+        "fused": score_emotions(fused.matches),
+        "voice_alone": score_emotions(voice.matches),
+    }
+    targets = set_targets(counts, boundaries, scores)
+    print(f"pauses: {options.fill}, speed: {options.speed or 'max'}\n")
+    print_table(("RAVDESS and read speech", ""), list(counts.items()))
+    print_spreads("boundaries, ms", boundaries.spreads())
+    print_scores(scores)
+    if options.verbose:
+        print_troubles(fused.matches + read.matches)
+    print_targets(targets)
+    figures = {
+        **counts,
+        "boundaries_ms": boundaries.spreads(),
+        **{name: score.to_json() for name, score in scores.items()},
+    }
+    print_document("accuracy", describe(options, machine), figures, targets)
+
+
+def count(fused: Pass, voice: Pass, read: Pass) -> dict[str, Any]:
+    """Give what is counted, and shares of it."""
+    return {
         "clips": len(fused.matches),
         "turns": fused.n_turns,
         "turns_rejected": fused.n_rejected,
@@ -144,43 +168,21 @@ def report(
         "clips_speech": len(read.matches),
         "turns_speech": read.n_turns,
     }
-    scores = {
-        "fused": score_emotions(fused.matches),
-        "voice alone": score_emotions(voice.matches),
-    }
-    measured = measure_boundaries(fused.matches)
-    targets = [
-        Target("one turn per clip, share", figures["one_turn_per_clip"], 0.97, False),
-        Target("voice_start_ms error p95, ms", measured.start_error.p95, 250.0),
-        Target("end_ms error p95, ms", measured.end_error.p95, 250.0),
-        Target("WER, RAVDESS", figures["word_error_rate_ravdess"], 0.08),
-        Target("WER, speech/", figures["word_error_rate_speech"], 0.08),
-        Target("UAR of 7, voice alone", scores["voice alone"].recall, 0.58, False),
+
+
+def set_targets(
+    counts: dict[str, Any], boundaries: Boundaries, scores: dict[str, EmotionScores]
+) -> list[Target]:
+    """Set the figures beside what they must reach."""
+    return [
+        Target("one turn per clip, share", counts["one_turn_per_clip"], 0.97, False),
+        Target("voice_start_ms error p95, ms", boundaries.start_error.p95, 250.0),
+        Target("end_ms error p95, ms", boundaries.end_error.p95, 250.0),
+        Target("WER, RAVDESS", counts["word_error_rate_ravdess"], 0.08),
+        Target("WER, speech/", counts["word_error_rate_speech"], 0.08),
+        Target("UAR of 7, voice alone", scores["voice_alone"].recall, 0.58, False),
         Target("UAR of 7, fused", scores["fused"].recall, 0.50, False),
     ]
-    print_table(("RAVDESS and read speech", ""), list(figures.items()))
-    print_spreads(
-        "boundaries, ms",
-        {name.replace("_", " "): getattr(measured, name) for name in boundaries},
-    )
-    print_scores(scores)
-    if options.verbose:
-        print_troubles(fused.matches + read.matches)
-    print_targets(targets)
-    print_document(
-        "accuracy",
-        machine,
-        settings_of(options),
-        {
-            **figures,
-            "boundaries_ms": boundaries,
-            **{
-                name.replace(" ", "_"): score.to_json()
-                for name, score in scores.items()
-            },
-        },
-        targets,
-    )
 
 
 def print_scores(scores: dict[str, EmotionScores]) -> None:

@@ -17,11 +17,11 @@ from typing import Any
 
 from benchmarks.dialogues import Dialogue, make_sessions, read_actors, read_pairs
 from benchmarks.options import (
+    describe,
     exit_with,
     find_clips,
     make_parser,
     serving_as_asked,
-    settings_of,
 )
 from benchmarks.playing import Manner, Performance, perform, watch_loop
 from benchmarks.report import (
@@ -70,6 +70,17 @@ class Observation:
     has_torch: bool | None = None
     client_lag_ms: list[float] = field(default_factory=list)
     late_ms: list[float] = field(default_factory=list)
+
+    def figures(self) -> dict[str, Any]:
+        """Give what was measured of the server's process."""
+        return {
+            "rss_start_mb": self.rss_start_mb,
+            "rss_end_mb": self.rss_end_mb,
+            "idle_session_mb": self.idle_mb,
+            "loop_lag_p99_ms_upper_bound": self.loop_lag_ms,
+            "cpu_cores": self.cpu_cores,
+            "torch_loaded": self.has_torch,
+        }
 
 
 async def measure(options: argparse.Namespace) -> int:
@@ -151,45 +162,35 @@ def report(
     observed: Observation,
 ) -> None:
     """Print the tables, the targets and the last line."""
-    spreads = timings.spreads()
-    counts = timings.counts()
+    spreads, counts = timings.spreads(), timings.counts()
     counts["speakers_not_told_in_time"] = sum(p.n_untold for p in performances)
     counts["warnings"] = sum(len(p.warnings) for p in performances)
-    end_silence_ms = performances[0].started.limits.end_silence_ms
-    around: dict[str, Any] = {
-        "ready_s": server.ready_s,
-        "rss_start_mb": observed.rss_start_mb,
-        "rss_end_mb": observed.rss_end_mb,
-        "idle_session_mb": observed.idle_mb,
-        "server_loop_lag_p99_ms_upper_bound": observed.loop_lag_ms,
-        "server_cpu_cores": observed.cpu_cores,
-        "torch_loaded": observed.has_torch,
-        "client_loop_lag_ms": spread(observed.client_lag_ms),
-        "chunk_late_ms": spread(observed.late_ms),
-        "end_silence_ms": end_silence_ms,
+    around = observed.figures()
+    around["ready_s"] = server.ready_s
+    around["end_silence_ms"] = performances[0].started.limits.end_silence_ms
+    own = {
+        "event loop late": spread(observed.client_lag_ms),
+        "chunks sent late": spread(observed.late_ms),
     }
     targets = set_targets(options.sessions, spreads, counts, around)
     print(f"{options.sessions} live sessions, pauses: {options.fill}\n")
     print_spreads("waiting, ms", spreads)
-    print_spreads(
-        "the client itself, ms",
-        {
-            "event loop late": around["client_loop_lag_ms"],
-            "chunks sent late": around["chunk_late_ms"],
-        },
-    )
-    plain = {k: v for k, v in around.items() if not isinstance(v, Spread)}
+    print_spreads("the client itself, ms", own)
+    warn_of_client(own["event loop late"])
     print_table(("count", ""), list(counts.items()))
-    print_table(("server", ""), list(plain.items()))
-    client_p99_ms = around["client_loop_lag_ms"].p99
-    if client_p99_ms is not None and client_p99_ms > HONEST_LAG_MS:
+    print_table(("server", ""), list(around.items()))
+    print_targets(targets)
+    figures = {"waiting_ms": spreads, "client_ms": own, **counts, **around}
+    print_document("latency", describe(options, observed.machine), figures, targets)
+
+
+def warn_of_client(lag_ms: Spread) -> None:
+    """Say so where the client's delay could be mistaken for the server's."""
+    if lag_ms.p99 is not None and lag_ms.p99 > HONEST_LAG_MS:
         print(
-            f"CAUTION: this client's event loop was {client_p99_ms:.0f} ms late (p99); "
+            f"CAUTION: this client's event loop was {lag_ms.p99:.0f} ms late (p99); "
             f"so much of the figures may be its own delay\n"
         )
-    print_targets(targets)
-    figures = {"waiting_ms": spreads, **counts, **around}
-    print_document("latency", observed.machine, settings_of(options), figures, targets)
 
 
 def set_targets(
@@ -199,42 +200,29 @@ def set_targets(
     around: dict[str, Any],
 ) -> list[Target]:
     """Set the figures beside what they must reach; by the number of sessions."""
+    after_endpoint = spreads["endpoint -> emotion.final"].p95
     to_final = spreads["voice end -> emotion.final"].p95
+    to_words = spreads["voice start -> first partial words"].p95
+    silence_ms = around["end_silence_ms"]
+    delivered = counts["finals_delivered"] / max(1, counts["finals_expected"])
     targets = [
         Target("/readyz after start, s", around["ready_s"], 10.0),
         Target("resident memory at the end, MB", around["rss_end_mb"], 700.0),
         Target("memory of an idle session, MB", around["idle_session_mb"], 3.0),
-        Target(
-            "share of finals delivered",
-            counts["finals_delivered"] / max(1, counts["finals_expected"]),
-            1.0,
-            is_ceiling=False,
-        ),
+        Target("share of finals delivered", delivered, 1.0, is_ceiling=False),
     ]
     if n_sessions == 1:
         targets += [
-            Target(
-                "endpoint -> emotion.final p95, ms",
-                spreads["endpoint -> emotion.final"].p95,
-                60.0,
-            ),
-            Target(
-                "voice end -> emotion.final p95, ms",
-                to_final,
-                around["end_silence_ms"] + 250.0,
-            ),
-            Target(
-                "voice start -> first words p95, ms",
-                spreads["voice start -> first partial words"].p95,
-                1200.0,
-            ),
+            Target("endpoint -> emotion.final p95, ms", after_endpoint, 60.0),
+            Target("voice end -> emotion.final p95, ms", to_final, silence_ms + 250.0),
+            Target("voice start -> first words p95, ms", to_words, 1200.0),
         ]
     elif n_sessions <= MAX_TARGET_SESSIONS:
         targets += [
             Target("voice end -> emotion.final p95, ms", to_final, 1200.0),
             Target(
                 "server loop lag p99, upper bound, ms",
-                around["server_loop_lag_p99_ms_upper_bound"],
+                around["loop_lag_p99_ms_upper_bound"],
                 20.0,
             ),
         ]

@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.dialogues import COMMITTED
+from benchmarks.report import describe_version
 from benchmarks.serving import RunningServer, serving
 from clients.program import USAGE, complain, run
+from stream_erc.config import DEFAULT_MODEL
 from stream_erc.errors import ConfigError
+
+MODEL_SETTING = "emotion.model="
 
 
 def make_parser(module: str, description: str) -> argparse.ArgumentParser:
@@ -73,14 +77,24 @@ def find_clips(options: argparse.Namespace) -> Path:
     return folder
 
 
-def settings_of(options: argparse.Namespace) -> dict[str, Any]:
-    """Give the command line for the report, without the machine's folders."""
-    settings = dict(vars(options))
+def describe(options: argparse.Namespace, machine: dict[str, Any]) -> dict[str, Any]:
+    """Give all that the figures hang on, without the names of this machine's folders.
+
+    Args:
+        options: The command line.
+        machine: As `describe_machine` gave it before the run.
+    """
+    settings = {**vars(options)}
     settings["data"] = "tests/audio" if options.data is None else "corpora"
-    settings["filling_of_pauses"] = (
-        "noise of -1, 0, 1 LSB" if options.fill == "noise" else "digital zeros"
-    )
-    return settings
+    # Nobody here knows the model of a server that runs elsewhere.
+    version = None if options.url else describe_version(model_of(options.serve))
+    return {"machine": machine, "version": version, "settings": settings}
+
+
+def model_of(serve: list[str]) -> Path:
+    """Give the model's folder: the shipped one, or what `--serve` names."""
+    named = [one.partition("=")[2] for one in serve if one.startswith(MODEL_SETTING)]
+    return Path(named[-1]) if named else DEFAULT_MODEL
 
 
 def run_benchmark(program: Coroutine[None, None, int]) -> int:

@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from stream_erc.config import DEFAULT_MODEL
-
 ROOT = Path(__file__).parents[1]
 CPU_INFO = Path("/proc/cpuinfo")
 
@@ -104,9 +102,9 @@ def read_cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def describe_version() -> dict[str, Any]:
-    """Say what was measured: the commit, and the model by its checksums."""
-    manifest = json.loads((DEFAULT_MODEL / "manifest.json").read_text(encoding="utf-8"))
+def describe_version(model: Path) -> dict[str, Any]:
+    """Say what is measured: the commit, and the model by its checksums."""
+    manifest = json.loads((model / "manifest.json").read_text(encoding="utf-8"))
     return {
         "commit": ask_git("rev-parse", "HEAD"),
         "is_modified": bool(ask_git("status", "--porcelain", "--", "stream_erc")),
@@ -168,18 +166,22 @@ def print_targets(targets: Sequence[Target]) -> None:
 
 def print_document(
     benchmark: str,
-    machine: dict[str, Any],
-    settings: dict[str, Any],
+    conditions: dict[str, Any],
     figures: dict[str, Any],
     targets: Sequence[Target],
 ) -> None:
-    """Print everything as one line of JSON: the last of stdout."""
+    """Print everything as one line of JSON: the last of stdout.
+
+    Args:
+        benchmark: Its name.
+        conditions: Machine, version and settings.
+        figures: Everything measured.
+        targets: What had to be reached.
+    """
     document = {
         "benchmark": benchmark,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine,
-        "version": describe_version(),
-        "settings": to_plain(settings),
+        **to_plain(conditions),
         "figures": to_plain(figures),
         "targets": [target.to_json() for target in targets],
     }

@@ -40,6 +40,15 @@ class Boundaries:
     start_offset: Spread
     end_offset: Spread
 
+    def spreads(self) -> dict[str, Spread]:
+        """Give all four by name."""
+        return {
+            "start_error": self.start_error,
+            "end_error": self.end_error,
+            "start_offset": self.start_offset,
+            "end_offset": self.end_offset,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class EmotionScores:

@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         serve(options.config, overrides)
     except (StreamErcError, OSError) as error:
-        print(f"stream-erc: {error}", file=sys.stderr)
+        line = " ".join(str(error).split())  # libraries tell in several
+        print(f"stream-erc: {line}", file=sys.stderr)
         return 2
     return 0
 

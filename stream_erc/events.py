@@ -6,13 +6,10 @@ neither numpy nor a model.
 
 from __future__ import annotations
 
-import reprlib
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta, Struct
-
-from .errors import BadMessage
 
 SUBPROTOCOL = "stream-erc.v1"
 PATH = "/v1/stream"
@@ -286,13 +283,7 @@ ServerEvent = (
 
 _encoder = msgspec.json.Encoder()
 _server_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(ServerEvent)
-_fields = {
-    kind.__struct_config__.tag: {"type", *kind.__struct_fields__}
-    for kind in get_args(ClientMessage)
-}
 _server_types = {kind.__struct_config__.tag for kind in get_args(ServerEvent)}
-_bounded = reprlib.Repr()  # what JSON nests deeply, repr cannot show
-_bounded.maxstring = 100
 
 E_ = TypeVar("E_", bound=Event)
 
@@ -307,35 +298,6 @@ def numbered(event: E_, seq: int) -> E_:
     return msgspec.structs.replace(event, seq=seq)
 
 
-def parse_client(text: str) -> tuple[ClientMessage, list[str]]:
-    """Read what a client sent.
-
-    Returns:
-        The message, and the names of fields that it should not have.
-
-    Raises:
-        BadMessage: Recoverable; says what was expected and what came.
-    """
-    try:
-        raw = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise refuse("not_json", f"expected a JSON object, got: {error}") from error
-    if not isinstance(raw, dict) or not isinstance(raw.get("type"), str):
-        raise refuse(
-            "no_type", f'expected a JSON object with a "type", got {shorten(raw)}'
-        )
-    if raw["type"] not in _fields:
-        raise refuse(
-            "unknown_type",
-            f"expected a type of {', '.join(_fields)}, got {shorten(raw['type'])}",
-        )
-    try:
-        message = msgspec.convert(raw, ClientMessage)
-    except msgspec.ValidationError as error:
-        raise refuse("bad_field", explain(raw, str(error))) from error
-    return message, unknown_fields(raw)
-
-
 def parse_server(text: str) -> ServerEvent | None:
     """Read what a server sent; None for a type that this version does not know."""
     try:
@@ -345,44 +307,3 @@ def parse_server(text: str) -> ServerEvent | None:
         if not isinstance(raw, dict) or raw.get("type") in _server_types:
             raise
         return None
-
-
-def explain(raw: dict[str, Any], error: str) -> str:
-    """Say which field does not fit, what was expected and what came."""
-    expected, _, path = error.partition(" - at `$.")
-    path = path.rstrip("`")
-    if not path:
-        return f"{raw['type']}: {expected}, got the fields {', '.join(raw)}"
-    path = path.partition("[")[0]  # of a list, show all
-    if expected.startswith("Invalid enum value"):
-        choices = Encoding if path == "audio.encoding" else Modality
-        expected = f"Expected one of {', '.join(get_args(choices))}"
-    return f"{raw['type']}: {path}: {expected}, got {shorten(look_up(raw, path))}"
-
-
-def unknown_fields(raw: dict[str, Any]) -> list[str]:
-    """List the fields that the contract does not have."""
-    unknown = [name for name in raw if name not in _fields[raw["type"]]]
-    if raw["type"] == "session.start":
-        known = AudioFormat.__struct_fields__
-        unknown += [f"audio.{name}" for name in raw["audio"] if name not in known]
-    return unknown
-
-
-def refuse(code: str, message: str) -> BadMessage:
-    """Make the error for a message that is ignored while the session goes on."""
-    return BadMessage(code, message, is_recoverable=True)
-
-
-def look_up(raw: dict[str, Any], path: str) -> object:
-    """Follow a dotted path as far as it leads."""
-    found: Any = raw
-    for name in path.split("."):
-        found = found.get(name) if isinstance(found, dict) else found
-    return found
-
-
-def shorten(value: object) -> str:
-    """Show a value from outside, at most 100 characters of it."""
-    text = _bounded.repr(value)
-    return text if len(text) <= 100 else text[:99] + "…"

@@ -25,6 +25,7 @@ from .flow import EMOTIONS
 from .lanes import LocalEngine
 from .metrics import Metrics
 from .pipeline import open_session
+from .reading import parse_client
 from .session import Outlet, Session, Vanished, failure, warn_of
 from .vad import SileroVad
 
@@ -258,7 +259,7 @@ def parse_first(message: str | bytes) -> tuple[events.SessionStart, list[str]]:
     if isinstance(message, bytes):
         raise BadMessage("not_started", "expected session.start, got audio")
     try:
-        start, unknown = events.parse_client(message)
+        start, unknown = parse_client(message)
     except BadMessage as error:
         raise BadMessage(error.code, str(error)) from error
     if isinstance(start, events.SessionResume):

@@ -20,6 +20,7 @@ from .flow import SAMPLE_RATE_HZ
 from .listener import Listener, Placed
 from .metrics import Metrics
 from .pipeline import instruct
+from .reading import parse_client, refuse
 
 INBOX_MESSAGES = 16
 """Messages read ahead of the listener; then the socket is not read any more."""
@@ -199,7 +200,7 @@ class Session:
         """Take a text message; tell whether it was the last."""
         await self._wait_for_reading()
         try:
-            message, unknown = events.parse_client(text)
+            message, unknown = parse_client(text)
         except BadMessage as error:
             self._send(failure(error, self.time_ms))
             return False
@@ -209,7 +210,7 @@ class Session:
             case events.Ping(id=identifier):
                 self._send(events.Pong(time_ms=self.time_ms, id=identifier))
             case events.SessionStart() | events.SessionResume():
-                second = events.refuse("already_started", "expected one session.start")
+                second = refuse("already_started", "expected one session.start")
                 self._send(failure(second, self.time_ms))
             case _:
                 await self._inbox.put(message)
@@ -267,7 +268,7 @@ class Session:
             if isinstance(action, events.Event):
                 self._send(action)
             elif isinstance(action, Forget):
-                for future in list(self._pending[action.origin]):
+                for future in list(self._pending.get(action.origin, ())):
                     future.cancel()
             else:
                 self._submit(action)

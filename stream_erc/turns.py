@@ -130,10 +130,12 @@ class TurnBuilder:
 
     def _advance(self, turn: OpenTurn, judged: JudgedFrame) -> list[TurnRecord]:
         now, config = judged.frame.end, self._config
+        if turn.pause_start is None and not judged.is_voiced:
+            return []  # a gap or a pause: cut here, the rest might have no voice
         if now - turn.start >= to_samples(config.max_turn_ms):
             return self._split(turn, now)
         if turn.pause_start is None:
-            return self._hear(turn, now) if judged.is_voiced else []
+            return self._hear(turn, now)
         # A voiced frame may be the speaker going on: wait until that is known.
         if judged.is_voiced:
             return []

@@ -179,7 +179,7 @@ async def record(url, script, *, cutting=whole, encode=as_pcm16, **wishes):
             for item in script:
                 if isinstance(item, Until):
                     await wire.wait_for(item)
-                elif isinstance(item, dict):
+                elif isinstance(item, dict | str):
                     await wire.say(item)
                 else:
                     await wire.say(*cutting(encode(item)))

@@ -10,6 +10,7 @@ from benchmark_cases import a_clip, a_turn, an_emotion
 
 from benchmarks import accuracy, latency, report
 from benchmarks.dialogues import COMMITTED, Dialogue, to_ms
+from benchmarks.options import model_of
 from benchmarks.playing import Ear, Manner, Performance, Stage
 from benchmarks.report import Target, print_document, spread
 from benchmarks.serving import bound_quantile, read_histogram, read_resident_mb
@@ -17,6 +18,7 @@ from benchmarks.timing import Timings, count_flips, label_at
 from clients.schedule import SendTimes
 from clients.sources import RATE_HZ
 from stream_erc import events
+from stream_erc.config import DEFAULT_MODEL
 
 BYTES_PER_S = RATE_HZ * 2
 
@@ -204,8 +206,7 @@ def test_a_target_is_met_at_its_limit(value, is_ceiling, is_met):
 def test_the_last_line_is_json_and_names_no_folder_of_this_machine(capsys):
     print_document(
         "latency",
-        {"cores": 2},
-        {"data": COMMITTED, "speed": None},
+        {"settings": {"data": COMMITTED, "speed": None}},
         {"waiting": spread([1.0, 2.00004]), "lag": float("inf")},
         [Target("lag", float("inf"), 1.0)],
     )
@@ -214,7 +215,13 @@ def test_the_last_line_is_json_and_names_no_folder_of_this_machine(capsys):
     assert document["figures"]["waiting"]["max"] == 2.0
     assert document["figures"]["lag"] is None
     assert document["targets"][0]["met"] is False
-    assert set(document["version"]["model_sha256"]) >= {"dialogue.onnx"}
+
+
+def test_the_model_is_told_by_its_checksums():
+    assert model_of(["asr.threads=1"]) == DEFAULT_MODEL
+    assert model_of(["emotion.model=a/b"]).parts == ("a", "b")
+    version = report.describe_version(DEFAULT_MODEL)
+    assert all(len(digest) == 64 for digest in version["model_sha256"].values())
 
 
 HISTOGRAM = """\
@@ -255,7 +262,7 @@ def test_the_targets_of_one_and_of_four_sessions_are_the_stated_ones(n_sessions)
         "rss_end_mb": 1.0,
         "idle_session_mb": 1.0,
         "end_silence_ms": 544,
-        "server_loop_lag_p99_ms_upper_bound": 1.0,
+        "loop_lag_p99_ms_upper_bound": 1.0,
     }
     timings = Timings()
     targets = latency.set_targets(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_erc import events
+from stream_erc import events, reading
 from stream_erc.errors import BadMessage
 
 # One of each, written as an outside client or server would, from docs/protocol.md.
@@ -118,13 +118,13 @@ def refusal(message):
     """The error that a client's message meets; a text is sent as it is."""
     text = message if isinstance(message, str) else json.dumps(message)
     with pytest.raises(BadMessage) as caught:
-        events.parse_client(text)
+        reading.parse_client(text)
     return caught.value
 
 
 @pytest.mark.parametrize("message", CLIENT_MESSAGES, ids=type_of)
 def test_a_client_message_of_the_contract_is_read_whole(message):
-    parsed, unknown = events.parse_client(json.dumps(message))
+    parsed, unknown = reading.parse_client(json.dumps(message))
     assert json.loads(events.encode(parsed)) == message
     assert unknown == []
 
@@ -154,7 +154,7 @@ def test_only_messages_about_a_turn_have_a_turn(message):
 
 
 def test_what_a_start_leaves_out_has_the_defaults_of_the_contract():
-    start, _ = events.parse_client(
+    start, _ = reading.parse_client(
         json.dumps({"type": "session.start", "audio": START["audio"]})
     )
     assert start.speaker == "speaker"
@@ -168,7 +168,7 @@ def test_what_a_start_leaves_out_has_the_defaults_of_the_contract():
 @pytest.mark.parametrize("encoding", ["pcm_s16le", "pcm_f32le", "mulaw"])
 def test_every_declared_format_is_welcome(encoding, channels, rate):
     audio = {"encoding": encoding, "sample_rate": rate, "channels": channels}
-    start, _ = events.parse_client(
+    start, _ = reading.parse_client(
         json.dumps({"type": "session.start", "audio": audio})
     )
     assert (start.audio.encoding, start.audio.channels) == (encoding, channels)
@@ -177,14 +177,14 @@ def test_every_declared_format_is_welcome(encoding, channels, rate):
 
 @pytest.mark.parametrize("message", CLIENT_MESSAGES, ids=type_of)
 def test_an_unknown_field_is_named_and_the_message_still_holds(message):
-    parsed, unknown = events.parse_client(json.dumps(message | {"mood": "good"}))
+    parsed, unknown = reading.parse_client(json.dumps(message | {"mood": "good"}))
     assert unknown == ["mood"]
     assert json.loads(events.encode(parsed)) == message
 
 
 def test_an_unknown_field_of_the_audio_is_named_with_its_path():
     audio = START["audio"] | {"endian": "little"}
-    _, unknown = events.parse_client(json.dumps(START | {"audio": audio, "mood": 1}))
+    _, unknown = reading.parse_client(json.dumps(START | {"audio": audio, "mood": 1}))
     assert sorted(unknown) == ["audio.endian", "mood"]
 
 
@@ -281,7 +281,7 @@ json_values = st.recursive(
 )
 def test_whatever_a_client_sends_is_read_or_refused_and_no_bug(message, noise):
     try:
-        events.parse_client(json.dumps(message | noise))
+        reading.parse_client(json.dumps(message | noise))
     except BadMessage as error:
         assert "got" in str(error)
 
@@ -294,7 +294,7 @@ def test_any_text_is_read_or_refused_and_no_bug(text):
 @given(st.integers() | st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_identifier_comes_back_as_it_was_sent(identifier):
     text = json.dumps({"type": "ping", "id": identifier})
-    ping, _ = events.parse_client(text)
+    ping, _ = reading.parse_client(text)
     assert json.loads(events.encode(events.Pong(id=ping.id)))["id"] == identifier
 
 

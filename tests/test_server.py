@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import re
-import select
 import shutil
 import signal
 import socket
@@ -12,9 +9,10 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import websockets.asyncio.client
 from conftest import start_server
@@ -33,10 +31,11 @@ from recording import (
     silence,
     talk,
 )
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from stream_erc import events
-from stream_erc.config import DEFAULT_MODEL
+from stream_erc.__main__ import main
+from stream_erc.config import DEFAULT_MODEL, explain
 from stream_erc.flow import EMOTIONS
 
 MODERN = "speech/LJ001-0002.flac"
@@ -192,24 +191,43 @@ async def test_the_welcome_says_what_a_client_must_know(server_url):
 # --- what cannot start ------------------------------------------------------------
 
 
-def try_to_start(*arguments):
-    """Start a server that must not start; give its exit code and its two outputs."""
+@pytest.fixture
+def refused(capsys, monkeypatch):
+    """Start the command in this process, which must end it before a socket opens."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    def start(*arguments):
+        try:
+            code = main(["serve", *arguments])
+        except SystemExit as leaving:
+            code = leaving.code
+        printed = capsys.readouterr()
+        assert (code, printed.out) == (2, ""), printed.err
+        return one_line(printed.err)
+
+    return start
+
+
+def refused_process(*arguments):
+    """The same in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-m", "stream_erc", "serve", "--port", "0", *arguments],
+        [sys.executable, "-m", "stream_erc", "serve", *arguments],
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
-        env=os.environ | {"HF_HUB_OFFLINE": "1"},
     )
-    return done.returncode, done.stdout, done.stderr
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    return one_line(done.stderr)
 
 
-def assert_refused(arguments, *told):
-    code, out, err = try_to_start(*arguments)
-    assert (code, out) == (2, ""), err
-    assert err.count("\n") == 1 and len(err) < 1000, err
-    for part in told:
-        assert part in err
+def one_line(text):
+    assert text.startswith("stream-erc: ") and text.count("\n") == 1, text
+    assert len(text) < 1000
+    return text
+
+
+def tells(line, *parts):
+    return all(part in line for part in parts)
 
 
 @pytest.mark.parametrize(
@@ -227,17 +245,20 @@ def assert_refused(arguments, *told):
         (["--config", "/"], ["/"]),
     ],
 )
-def test_a_setting_that_is_wrong_stops_the_start_with_one_line(arguments, told):
-    assert_refused(arguments, *told)
+def test_a_setting_that_is_wrong_stops_the_start_with_one_line(
+    refused, arguments, told
+):
+    assert tells(refused(*arguments), *told)
 
 
 @pytest.mark.parametrize(
     ("toml", "told"),
     [
         ("[server]\nprot = 1\n", ["server.prot", "port"]),
+        ("[server]\nport = 1\nport = 2\n", ["settings.toml", "TOML"]),
         ("[sever]\nport = 1\n", ["sever", "server"]),
         ('[server]\nport = "1"\n', ["server.port", "int", "'1'"]),
-        ("[server]\nport = 1.0\n", ["server.port", "int"]),
+        ("[server]\nport = 1.0\n", ["server.port", "int", "1.0"]),
         ("[server]\nmax_sessions = true\n", ["server.max_sessions", "True"]),
         ("port = 1\n", ["port", "table"]),
         ("[server\n", ["settings.toml", "TOML"]),
@@ -245,11 +266,11 @@ def test_a_setting_that_is_wrong_stops_the_start_with_one_line(arguments, told):
     ],
 )
 def test_a_settings_file_that_is_wrong_stops_the_start_with_one_line(
-    tmp_path, toml, told
+    refused, tmp_path, toml, told
 ):
     file = tmp_path / "settings.toml"
     file.write_text(toml)
-    assert_refused(["--config", str(file)], *told)
+    assert tells(refused("--config", str(file)), *told)
 
 
 @pytest.mark.parametrize(
@@ -261,18 +282,27 @@ def test_a_settings_file_that_is_wrong_stops_the_start_with_one_line(
         (["--asr.compute_type", "int3"], ["asr", "int3"]),
         (["--model", "/nowhere"], ["/nowhere", "none"]),
         (["--emotion.device", "cuda"], ["CUDA"]),
-        (["--host", "no.such.host.invalid"], ["stream-erc"]),
-        (["--host", "192.0.2.1"], ["192.0.2.1"]),
     ],
 )
-def test_what_cannot_be_loaded_or_bound_stops_the_start_with_one_line(arguments, told):
-    assert_refused(arguments, *told)
+def test_a_model_that_cannot_be_loaded_stops_the_start_with_one_line(
+    refused, arguments, told
+):
+    assert tells(refused(*arguments), *told)
 
 
 def test_a_port_in_use_stops_the_start_with_one_line():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert_refused(["--port", port], port, "in use")
+        assert tells(refused_process("--port", port), port, "in use")
+
+
+def test_a_host_without_an_address_stops_the_start_with_one_line():
+    assert refused_process("--host", "no.such.host.invalid")
+
+
+def test_a_damaged_model_stops_the_process_with_one_line(model):
+    flip_a_bit(model / "dialogue.onnx")
+    assert tells(refused_process("--model", str(model)), "dialogue.onnx", "damaged")
 
 
 @pytest.fixture
@@ -297,62 +327,57 @@ FILES = ["dialogue.onnx", "text_encoder.onnx", "tokenizer.json", "voice_statisti
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_model_file_stops_the_start_with_its_name(model, name):
+def test_a_damaged_model_file_stops_the_start_with_its_name(refused, model, name):
     flip_a_bit(model / name)
-    assert_refused(["--model", str(model)], name, "damaged")
+    assert tells(refused("--model", str(model)), name, "damaged")
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "dialogue.onnx"])
-def test_a_missing_model_file_stops_the_start_with_its_name(model, name):
+def test_a_missing_model_file_stops_the_start_with_its_name(refused, model, name):
     (model / name).unlink()
-    assert_refused(["--model", str(model)], name, "none")
+    assert tells(refused("--model", str(model)), name, "none")
 
 
-def test_a_manifest_that_is_no_json_stops_the_start(model):
+def test_a_manifest_that_is_no_json_stops_the_start(refused, model):
     (model / "manifest.json").write_text("{\n\n")
-    assert_refused(["--model", str(model)], "manifest.json")
+    assert tells(refused("--model", str(model)), "manifest.json")
 
 
-def test_a_model_of_other_classes_stops_the_start(model):
+def test_a_model_of_other_classes_stops_the_start(refused, model):
     rewrite(model, emotions=["calm", "wild"])
-    assert_refused(["--model", str(model)], "manifest.json", "calm")
+    assert tells(refused("--model", str(model)), "manifest.json", "calm")
 
 
 @pytest.mark.parametrize("size", ["width", "window", "text", "encoder", "functionals"])
-def test_a_model_of_another_shape_stops_the_start(model, size):
+def test_a_model_of_another_shape_stops_the_start(refused, model, size):
     sizes = json.loads((model / "manifest.json").read_text())["sizes"]
     rewrite(model, sizes=sizes | {size: sizes[size] + 1})
-    assert_refused(["--model", str(model)], str(sizes[size] + 1), str(sizes[size]))
+    assert tells(refused("--model", str(model)), str(sizes[size] + 1), str(sizes[size]))
 
 
-def test_help_explains_every_setting():
-    code, out, err = try_to_start("--help")
-    assert (code, err) == (0, "")
-    from stream_erc.config import explain
-
-    for name, _, _, text in explain():
-        assert f"--{name}" in out
-        assert text.split()[0] in out
+def test_help_explains_every_setting(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["serve", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for name, _, _, explanation in explain():
+        assert f"--{name}" in text
+        assert " ".join(explanation.split()) in text
 
 
 # --- the process ----------------------------------------------------------------
+
+
+def libraries_of(process):
+    return Path(f"/proc/{process.pid}/maps").read_text()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 async def test_the_server_does_not_load_torch():
     with running() as (process, url):
         await record(url, [clip(MODERN), silence(0.8)])
-        mapped = Path(f"/proc/{process.pid}/maps").read_text()
+        mapped = libraries_of(process)
     assert "ctranslate2" in mapped
     assert "torch" not in mapped
-
-
-def test_importing_the_server_imports_no_torch():
-    program = (
-        "import sys, stream_erc.server, stream_erc.__main__;"
-        "sys.exit(any(name in sys.modules for name in ('torch', 'transformers')))"
-    )
-    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
@@ -364,11 +389,18 @@ async def test_the_printed_address_is_one_that_a_client_can_dial():
 # --- shutting down -----------------------------------------------------------------
 
 
-def stop(process):
-    """Wait until a server that was told to stop has; give its exit code."""
-    code = process.wait(TIMEOUT_S)
-    process.stdout.close()
-    return code
+async def exit_code(process):
+    """Wait until a server that was told to stop has."""
+    return await asyncio.to_thread(process.wait, TIMEOUT_S)
+
+
+async def until_sessions(url, n_sessions):
+    """Wait until so many sessions are open."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while True:
+            found = await asyncio.to_thread(numbers, url)
+            if found["stream_erc_sessions",] == n_sessions:
+                return
 
 
 async def until_not_ready(url):
@@ -380,33 +412,33 @@ async def until_not_ready(url):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_an_idle_server_that_is_told_to_stop_exits_with_0(number):
-    process, url = start_server()
-    async with dial(url) as silent:
-        process.send_signal(number)
-        await silent.hear_all()
-    assert silent.close_code == 1001
-    assert await asyncio.to_thread(stop, process) == 0
+    with running() as (process, url):
+        async with dial(url) as silent:
+            process.send_signal(number)
+            await silent.hear_all()
+        assert silent.close_code == 1001
+        assert await exit_code(process) == 0
 
 
 async def test_busy_sessions_are_finished_when_the_server_is_told_to_stop(server_url):
     script = [clip(MODERN), silence(0.8), clip(CUTTER)]
     whole = await record(server_url, script, partials=False)
-    process, url = start_server()
+    n_busy = asyncio.Semaphore(0)
 
-    async def busy():
+    async def converse(url):
         async with talk(url, partials=False) as wire:
             await wire.say(as_pcm16(join(*script)))
             await wire.hear_until("turn.ended")
-            started.release()
+            n_busy.release()
             return await wire.hear_all(), wire.close_code
 
-    started = asyncio.Semaphore(0)
-    async with asyncio.TaskGroup() as group:
-        sessions = [group.create_task(busy()) for _ in range(3)]
-        for _ in sessions:
-            await started.acquire()
-        process.send_signal(signal.SIGTERM)
-    assert await asyncio.to_thread(stop, process) == 0
+    with running() as (process, url):
+        async with asyncio.TaskGroup() as group:
+            sessions = [group.create_task(converse(url)) for _ in range(3)]
+            for _ in sessions:
+                await n_busy.acquire()
+            process.send_signal(signal.SIGTERM)
+        assert await exit_code(process) == 0
     for session in sessions:
         heard, close_code = session.result()
         assert agree(results(heard), results(whole))
@@ -414,20 +446,66 @@ async def test_busy_sessions_are_finished_when_the_server_is_told_to_stop(server
         assert close_code == 1001
 
 
-async def test_a_microphone_that_goes_on_sending_does_not_keep_the_server():
-    process, url = start_server()
-    async with talk(url) as wire:
-        async with asyncio.TaskGroup() as group:
+async def test_a_client_that_goes_on_sending_does_not_keep_the_server():
+    with running() as (process, url):
+        async with talk(url) as wire, asyncio.TaskGroup() as group:
 
             async def send():
-                while True:
-                    await wire.say(bytes(640))
-                    await asyncio.sleep(0)
+                with suppress(ConnectionClosed):
+                    while True:
+                        await wire.say(bytes(64_000))
 
-            sending = group.create_task(send())
+            group.create_task(send())
             process.send_signal(signal.SIGTERM)
             heard = await wire.hear_all()
-            sending.cancel()
-    assert [m["type"] for m in heard] == ["session.started", "session.ended"]
-    assert wire.close_code == 1001
-    assert await asyncio.to_thread(stop, process) == 0
+        assert heard[-1]["type"] == "session.ended"
+        assert wire.close_code == 1001
+        assert await exit_code(process) == 0
+
+
+async def test_a_client_that_comes_while_the_server_shuts_down_is_refused():
+    with running() as (process, url):
+        async with talk(url) as busy, dial(url) as late:
+            busy.socket.transport.pause_reading()  # it does not answer the closing
+            process.send_signal(signal.SIGTERM)
+            await until_not_ready(url)
+            await late.say({"type": "session.start", "audio": MONO_16K})
+            [error] = await late.hear_all()
+            assert (error["type"], error["code"]) == ("error", "shutting_down")
+            assert late.close_code == 1013
+            busy.socket.transport.resume_reading()
+            assert (await busy.hear_all())[-1]["type"] == "session.ended"
+            assert busy.close_code == 1001
+        assert await exit_code(process) == 0
+
+
+async def test_a_session_that_takes_too_long_to_finish_is_cut_off():
+    with running("--server.drain_s", "0.05") as (process, url):
+        async with talk(url, partials=False) as wire:
+            await wire.say(as_pcm16(np.tile(clip(MODERN), 16)))
+            await wire.hear_until("turn.started")
+            process.send_signal(signal.SIGTERM)
+            heard = await wire.hear_all()
+        assert heard[-1]["type"] != "session.ended"
+        assert wire.close_code == 1001
+        assert await exit_code(process) == 0
+
+
+async def test_a_client_that_reads_nothing_is_sent_away_and_others_notice_nothing():
+    options = ("--server.reader_timeout_s", "0.5", "--server.max_unread_events", "50")
+    with running(*options) as (_, url):
+        async with dial(url, max_queue=1) as deaf, talk(url) as other:
+
+            async def mark():
+                while True:
+                    await deaf.say({"type": "marker", "id": "x" * 100_000})
+
+            await deaf.say({"type": "session.start", "audio": MONO_16K})
+            marking = asyncio.create_task(mark())
+            await until_sessions(url, 2)
+            await until_sessions(url, 1)
+            await other.say(as_pcm16(join(clip(MODERN), silence(0.8))), END)
+            assert of_type(await other.hear_all(), "emotion.final")
+            deaf.socket.transport.abort()
+            with pytest.raises(ConnectionClosed):
+                await marking

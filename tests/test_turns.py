@@ -157,8 +157,8 @@ def test_a_breath_before_the_voice_belongs_to_the_turn():
 
 
 def test_a_noise_long_before_the_voice_does_not_belong_to_it():
-    (started,) = Stream().silence(40).silence(6, FAINT).silence(12).voice(9).of(
-        TurnStarted
+    (started,) = (
+        Stream().silence(40).silence(6, FAINT).silence(12).voice(9).of(TurnStarted)
     )
     assert started.voice_start == frames(58)
 
@@ -291,6 +291,18 @@ def test_the_rest_of_a_turn_too_long_is_the_next_turn():
     assert second.audio.start == second.audio.voice_start == first.audio.end
     assert second.audio.end == frames(112) + to_samples(96)
     assert stream.kinds().count("TurnStarted") == 2
+
+
+@pytest.mark.parametrize("n_voiced", range(90, 104))
+@pytest.mark.parametrize("min_pause_ms", [32, 96, 500])
+def test_a_cut_next_to_a_pause_leaves_no_turn_without_voice(min_pause_ms, n_voiced):
+    config = TurnConfig(max_turn_ms=3200, search_ms=1600, post_roll_ms=0)
+    vad = VadConfig(min_speech_ms=64, min_pause_ms=min_pause_ms)
+    stream = Stream(config, vad).voice(n_voiced).silence(40)
+    for record in stream.of(TurnEnded):
+        assert record.audio.voiced_samples > 0
+        assert record.audio.end <= frames(n_voiced)
+    assert stream.of(TurnEnded)[-1].audio.end == frames(n_voiced)
 
 
 def test_a_pause_at_the_greatest_length_ends_the_turn_without_a_rest():
@@ -451,10 +463,11 @@ def test_revisions_of_a_turn_count_from_zero(stream):
 
 
 @given(steps, vads)
-def test_no_turn_is_longer_than_the_greatest_length_by_more_than_a_frame(script, vad):
+def test_no_turn_is_longer_than_the_greatest_length_and_a_gap_in_the_voice(script, vad):
     config = TurnConfig(max_turn_ms=2600, search_ms=1000)
     for record in play(script, config, vad).of(TurnEnded):
-        assert len(record.audio.samples) <= to_samples(2600) + FRAME_SAMPLES
+        greatest = to_samples(2600 + vad.min_pause_ms) + FRAME_SAMPLES
+        assert len(record.audio.samples) <= greatest
 
 
 @any_scenario

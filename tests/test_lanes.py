@@ -1,0 +1,347 @@
+"""Requests of many sessions -> results: two lanes in front of a few threads."""
+
+import threading
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_erc.engine import Lane, Origin
+from stream_erc.lanes import Desk, Lanes, Waiting
+
+TIMEOUT_S = 20  # of a wait that ends at once unless the test fails
+
+
+@dataclass(frozen=True)
+class Request:
+    """Stands in for both kinds of requests: the lanes look at the origin alone."""
+
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class Result:
+    origin: Origin
+    queue_s: float = 0.0
+    compute_s: float = 0.0
+
+
+def final(session="a", number=0):
+    return Request(Origin(session, number, 0, Lane.FINAL))
+
+
+def partial(session="a", revision=0, deadline_s=None):
+    return Request(Origin(session, 0, revision, Lane.PARTIAL, deadline_s))
+
+
+def wait(request):
+    return Waiting(request, Future(), 0.0)
+
+
+def lanes_of(*requests):
+    lanes = Lanes()
+    waiting = [wait(request) for request in requests]
+    for one in waiting:
+        lanes.put(one)
+    return lanes, waiting
+
+
+def take_all(lanes, with_partials=True):
+    return [one.request for one in lanes.take(100, with_partials)]
+
+
+# --- lanes -----------------------------------------------------------------------
+
+
+def test_finals_leave_in_the_order_in_which_they_came():
+    requests = [final("a", 0), final("b", 0), final("a", 1)]
+    lanes, _ = lanes_of(*requests)
+    assert take_all(lanes) == requests
+
+
+def test_finals_leave_before_partials():
+    lanes, _ = lanes_of(partial("a"), final("b"), partial("c"), final("d"))
+    assert take_all(lanes) == [final("b"), final("d"), partial("a"), partial("c")]
+
+
+def test_of_a_sessions_partials_only_the_newest_waits():
+    lanes, (first, second) = lanes_of(partial(revision=0), partial(revision=1))
+    assert first.future.cancelled()
+    assert not second.future.done()
+    assert take_all(lanes) == [partial(revision=1)]
+
+
+def test_a_newer_partial_keeps_its_sessions_place_in_the_row():
+    lanes, _ = lanes_of(partial("a"), partial("b"), partial("a", revision=1))
+    assert take_all(lanes) == [partial("a", revision=1), partial("b")]
+
+
+def test_a_session_whose_partial_was_taken_waits_behind_the_others():
+    lanes, _ = lanes_of(partial("a"), partial("b"))
+    assert [one.request for one in lanes.take(1, True)] == [partial("a")]
+    lanes.put(wait(partial("a", revision=1)))
+    assert take_all(lanes) == [partial("b"), partial("a", revision=1)]
+
+
+def test_no_more_are_taken_than_asked_for():
+    lanes, _ = lanes_of(final("a"), final("b"), partial("c"))
+    assert len(lanes.take(1, True)) == 1
+    assert len(lanes.take(2, True)) == 2
+    assert len(lanes) == 0
+
+
+def test_partials_stay_where_they_are_not_wanted():
+    lanes, _ = lanes_of(partial("a"), final("b"))
+    assert take_all(lanes, with_partials=False) == [final("b")]
+    assert take_all(lanes, with_partials=False) == []
+    assert take_all(lanes) == [partial("a")]
+
+
+def test_a_partial_past_its_deadline_is_cancelled_instead_of_taken():
+    lanes, (late, _) = lanes_of(
+        partial("a", deadline_s=float("-inf")), partial("b", deadline_s=float("inf"))
+    )
+    assert [one.request.origin.session for one in lanes.take(1, True)] == ["b"]
+    assert late.future.cancelled()
+
+
+def test_a_final_has_no_deadline():
+    origin = Origin("a", 0, 0, Lane.FINAL, deadline_s=float("-inf"))
+    lanes, _ = lanes_of(Request(origin))
+    assert take_all(lanes) == [Request(origin)]
+
+
+def test_what_was_taken_can_not_be_cancelled_any_more():
+    lanes, (one,) = lanes_of(final())
+    lanes.take(1, True)
+    lanes.cancel("a")
+    assert not one.future.cancel()
+
+
+def test_a_request_that_its_session_cancelled_is_not_taken():
+    lanes, (first, _) = lanes_of(final("a", 0), final("a", 1))
+    first.future.cancel()
+    assert take_all(lanes) == [final("a", 1)]
+
+
+def test_a_session_that_is_gone_leaves_nothing_behind():
+    lanes, waiting = lanes_of(final("a"), partial("a"), final("b"), partial("b"))
+    lanes.cancel("a")
+    assert [one.future.cancelled() for one in waiting] == [True, True, False, False]
+    assert len(lanes) == 2
+    assert take_all(lanes) == [final("b"), partial("b")]
+
+
+names = st.sampled_from("abc")
+requests = st.lists(
+    st.builds(final, names, st.integers(0, 99))
+    | st.builds(partial, names, st.integers(0, 99))
+    | st.integers(1, 3)
+)
+
+
+@given(requests)
+def test_every_final_leaves_once_and_every_partial_leaves_or_is_cancelled(script):
+    lanes, put, taken = Lanes(), [], []
+    for step in script:
+        if isinstance(step, int):
+            taken += lanes.take(step, True)
+        else:
+            put.append(wait(step))
+            lanes.put(put[-1])
+        n_partials = sum(one.request.origin.lane is Lane.PARTIAL for one in put)
+        assert len(lanes) <= len(put) - n_partials + 3  # one of each session waits
+    taken += lanes.take(1000, True)
+    finals = [one for one in put if one.request.origin.lane is Lane.FINAL]
+    assert [one for one in taken if one in finals] == finals
+    for one in put:
+        assert (one in taken) != one.future.cancelled()
+
+
+# --- desks -----------------------------------------------------------------------
+
+
+class Worker:
+    """Stands in for the models: holds a batch until it is let go, one by one."""
+
+    def __init__(self):
+        self._changed = threading.Condition()
+        self._free = set()
+        self.begun = []  # requests in the order in which work on them began
+
+    def __call__(self, batch):
+        with self._changed:
+            self.begun += batch
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._free >= set(batch), TIMEOUT_S)
+        return [Result(request.origin) for request in batch]
+
+    def wait_until_begun(self, request):
+        with self._changed:
+            assert self._changed.wait_for(lambda: request in self.begun, TIMEOUT_S)
+
+    def free(self, *requests):
+        with self._changed:
+            self._free |= set(requests)
+            self._changed.notify_all()
+
+
+@pytest.fixture
+def open_desk():
+    """Open desks that are closed behind the test."""
+    desks = []
+
+    def open_one(answer, n_threads=1, max_batch=1):
+        desks.append(Desk("test", answer, n_threads, max_batch))
+        return desks[-1]
+
+    yield open_one
+    for desk in desks:
+        desk.close()
+
+
+def answer_at_once(batch):
+    return [Result(request.origin) for request in batch]
+
+
+def test_a_request_is_answered_with_how_long_it_took(open_desk):
+    result = open_desk(answer_at_once).put(final()).result(TIMEOUT_S)
+    assert result.origin == final().origin
+    assert result.queue_s > 0
+    assert result.compute_s > 0
+
+
+def test_with_two_threads_a_final_never_waits_for_a_partial(open_desk):
+    worker = Worker()
+    desk = open_desk(worker, n_threads=2)
+    running = desk.put(partial("a"))
+    worker.wait_until_begun(partial("a"))
+    waiting = desk.put(partial("b"))
+    desk.put(final("c"))
+    worker.wait_until_begun(final("c"))  # while the partial is still at work
+    assert not running.done()
+    assert worker.begun == [partial("a"), final("c")]
+    worker.free(partial("a"), partial("b"), final("c"))
+    assert waiting.result(TIMEOUT_S)
+
+
+def test_one_thread_takes_the_finals_that_wait_before_the_partials(open_desk):
+    worker = Worker()
+    desk = open_desk(worker)
+    requests = [final("a"), partial("b"), final("c")]
+    futures = [desk.put(requests[0])]
+    worker.wait_until_begun(requests[0])
+    futures += [desk.put(request) for request in requests[1:]]
+    worker.free(*requests)
+    for future in futures:
+        future.result(TIMEOUT_S)
+    assert worker.begun == [final("a"), final("c"), partial("b")]
+
+
+def test_what_waits_together_is_answered_together_up_to_the_greatest_batch(open_desk):
+    batches = []
+    worker = Worker()
+
+    def answer(batch):
+        batches.append(len(batch))
+        return worker(batch)
+
+    desk = open_desk(answer, max_batch=3)
+    requests = [final("a", number) for number in range(6)]
+    futures = [desk.put(requests[0])]
+    worker.wait_until_begun(requests[0])
+    futures += [desk.put(request) for request in requests[1:]]
+    worker.free(*requests)
+    assert [future.result(TIMEOUT_S).origin for future in futures] == [
+        request.origin for request in requests
+    ]
+    assert batches == [1, 3, 2]
+
+
+def test_an_error_reaches_the_one_who_waits_and_the_desk_goes_on(open_desk, caplog):
+    def answer(batch):
+        if batch[0].origin.session == "bad":
+            raise ValueError("no such thing")
+        return answer_at_once(batch)
+
+    desk = open_desk(answer)
+    with pytest.raises(ValueError, match="no such thing"):
+        desk.put(final("bad")).result(TIMEOUT_S)
+    assert "no such thing" in caplog.text
+    assert desk.put(final("good")).result(TIMEOUT_S).origin.session == "good"
+
+
+def test_one_sessions_error_does_not_reach_its_batch_mates(open_desk):
+    worker = Worker()
+
+    def answer(batch):
+        results = worker(batch)
+        if any(request.origin.session == "bad" for request in batch):
+            raise ValueError("no such thing")
+        return results
+
+    desk = open_desk(answer, max_batch=8)
+    requests = [final("first"), final("good"), final("bad"), final("fine")]
+    futures = [desk.put(requests[0])]
+    worker.wait_until_begun(requests[0])
+    futures += [desk.put(request) for request in requests[1:]]
+    worker.free(*requests)
+    assert futures[1].result(TIMEOUT_S).origin.session == "good"
+    assert futures[3].result(TIMEOUT_S).origin.session == "fine"
+    with pytest.raises(ValueError, match="no such thing"):
+        futures[2].result(TIMEOUT_S)
+
+
+def test_what_a_session_cancels_is_never_begun(open_desk):
+    worker = Worker()
+    desk = open_desk(worker)
+    desk.put(final("a"))
+    worker.wait_until_begun(final("a"))
+    dropped = [desk.put(final("gone")), desk.put(partial("gone"))]
+    last = desk.put(final("b"))
+    assert desk.waiting() == 3
+    desk.cancel("gone")
+    assert desk.waiting() == 1
+    worker.free(final("a"), final("b"))
+    last.result(TIMEOUT_S)
+    for future in dropped:
+        with pytest.raises(CancelledError):
+            future.result(TIMEOUT_S)
+    assert worker.begun == [final("a"), final("b")]
+
+
+def test_a_closing_desk_answers_what_waits_and_ends_its_threads():
+    worker = Worker()
+    desk = Desk("closing", worker, 2, 1)
+    requests = [final("a"), partial("b"), final("c"), partial("d"), final("e")]
+    futures = [desk.put(request) for request in requests]
+    worker.free(*requests)
+    desk.close()
+    assert all(future.result(0) for future in futures)
+    assert not [one for one in threading.enumerate() if "closing" in one.name]
+
+
+def test_many_threads_and_sessions_lose_no_final(open_desk):
+    desk = open_desk(answer_at_once, n_threads=4, max_batch=2)
+    start = threading.Barrier(8)
+    futures = {}
+
+    def send(session):
+        start.wait(TIMEOUT_S)
+        for number in range(50):
+            desk.put(partial(session, number))
+            futures[session, number] = desk.put(final(session, number))
+
+    threads = [threading.Thread(target=send, args=(f"s{n}",)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(TIMEOUT_S)
+    assert len(futures) == 400
+    for (session, number), future in futures.items():
+        result = future.result(TIMEOUT_S)
+        assert replace(result, queue_s=0, compute_s=0) == Result(
+            final(session, number).origin
+        )
