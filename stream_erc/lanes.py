@@ -141,20 +141,27 @@ class Desk:
 
     def _work(self, is_finals_only: bool) -> None:
         while batch := self._next(is_finals_only):
-            started_s = time.perf_counter()
-            try:
-                results = self._answer([waiting.request for waiting in batch])
-            except BaseException as error:  # the session that waits must hear of it
+            self._settle(batch)
+
+    def _settle(self, batch: Sequence[Waiting]) -> None:
+        """Answer a batch; one by one where it fails: one must not spoil the others."""
+        started_s = time.perf_counter()
+        try:
+            results = self._answer([waiting.request for waiting in batch])
+        except BaseException as error:  # the session that waits must hear of it
+            if len(batch) == 1:
                 log.exception("%s failed", threading.current_thread().name)
-                for waiting in batch:
-                    waiting.future.set_exception(error)
-                continue
-            compute_s = time.perf_counter() - started_s
-            for waiting, result in zip(batch, results, strict=True):
-                queue_s = started_s - waiting.since_s
-                waiting.future.set_result(
-                    replace(result, queue_s=queue_s, compute_s=compute_s)
-                )
+                batch[0].future.set_exception(error)
+                return
+            for waiting in batch:
+                self._settle([waiting])
+            return
+        compute_s = time.perf_counter() - started_s
+        for waiting, result in zip(batch, results, strict=True):
+            queue_s = started_s - waiting.since_s
+            waiting.future.set_result(
+                replace(result, queue_s=queue_s, compute_s=compute_s)
+            )
 
     def _next(self, is_finals_only: bool) -> list[Waiting]:
         """Wait for the next batch; empty once the desk has closed."""

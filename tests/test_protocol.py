@@ -112,7 +112,7 @@ def alone(server_url):
     return record_in_a_loop_of_its_own(server_url, conversation(), partials=False)
 
 
-# --- what the conversation must have in it for the rest to mean something -----------
+# --- what the conversation must have in it for the rest to mean something ------
 
 
 def test_the_conversation_has_every_kind_of_message_about_turns(heard):
@@ -193,7 +193,7 @@ async def test_a_speaker_who_does_not_go_on_ends_the_turn_without_resuming_it(
     assert not of_type(heard, "turn.resumed")
 
 
-# --- what every message has -----------------------------------------------------
+# --- what every message has ----------------------------------------------------
 
 
 def test_messages_are_numbered_without_a_gap(heard):
@@ -264,7 +264,7 @@ def test_the_edges_of_the_voice_alternate(heard):
     assert [m["at_ms"] for m in edges] == sorted(m["at_ms"] for m in edges)
 
 
-# --- 2: nothing depends on how the audio comes -----------------------------------
+# --- 2: nothing depends on how the audio comes ---------------------------------
 
 
 @pytest.mark.parametrize("cutting", [frames_of_20_ms, ragged], ids=lambda f: f.__name__)
@@ -331,7 +331,7 @@ async def test_the_pace_of_life_changes_no_result(server_url, alone):
         assert agree(results(await wire.hear_all()), results(alone))
 
 
-# --- 3: a final rests on its own samples and the past -----------------------------
+# --- 3: a final rests on its own samples and the past --------------------------
 
 
 @pytest.mark.parametrize(
@@ -381,7 +381,7 @@ def test_nothing_final_is_said_of_a_turn_before_it_has_ended(heard):
         assert said.index("turn.ended") < said.index("transcript.final")
 
 
-# --- 4: who shares a context -----------------------------------------------------
+# --- 4: who shares a context ---------------------------------------------------
 
 
 def places(*recordings):
@@ -464,7 +464,7 @@ async def test_a_line_said_after_a_turn_is_no_context_of_it(server_url):
     assert places(heard) == [(0, 0)]
 
 
-# --- 5: nothing that was heard is lost --------------------------------------------
+# --- 5: nothing that was heard is lost -----------------------------------------
 
 
 async def test_a_turn_that_still_runs_at_the_end_is_finished(server_url):
@@ -479,7 +479,7 @@ async def test_a_session_without_a_word_ends_without_a_turn(server_url):
     assert heard[-1]["turns"] == heard[-1]["audio_ms"] == 0
 
 
-# --- 6: times and marks -----------------------------------------------------------
+# --- 6: times and marks --------------------------------------------------------
 
 
 def test_a_marker_comes_after_the_finals_of_every_turn_ended_before_it(heard):
@@ -540,7 +540,7 @@ async def test_markers_and_pings_come_back_with_the_identifiers_they_had(server_
     assert [m["id"] for m in of_type(heard, "pong")] == identifiers
 
 
-# --- why a turn ends ----------------------------------------------------------------
+# --- why a turn ends -----------------------------------------------------------
 
 
 async def test_flush_ends_the_running_turn_at_its_sample(server_url):
