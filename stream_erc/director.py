@@ -147,8 +147,8 @@ class Director:
             assert commit.audio is not None
             commit.heard = result
             commit.features = self._terms.heard(commit.audio.speaker, result)
-        else:
-            commit.understood = result
+        elif commit.understood is None or commit.understood.version < result.version:
+            commit.understood = result  # an older answer may come after a newer one
         return self._advance()
 
     def on_dropped(self, origin: Origin) -> Sequence[Action]:

@@ -38,7 +38,8 @@ class Partials:
         self._clock = clock
         self._running: int | None = None  # number of the turn they are about
         self._asked: dict[int, TurnAudio] = {}  # by revision
-        self._shown_revision = -1
+        self._shown_words = -1  # revision
+        self._shown_emotion = -1  # revision
         self._prefix = StablePrefix()
         self._n_dropped = 0  # in a row
         self._is_degraded = False
@@ -47,7 +48,7 @@ class Partials:
         """A turn began to run; results of another one come too late."""
         self._running = turn
         self._asked.clear()
-        self._shown_revision = -1
+        self._shown_words = self._shown_emotion = -1
         self._prefix = StablePrefix()
 
     def stop(self) -> None:
@@ -69,15 +70,20 @@ class Partials:
             return []
         step = self._recover(time_ms)
         if not isinstance(result, HearResult):
+            if origin.revision <= self._shown_emotion:
+                return step
+            self._shown_emotion = origin.revision
             return [*step, emotion_partial(result, time_ms)]
         audio = self._asked.pop(origin.revision, None)
-        if audio is None or origin.revision <= self._shown_revision:
+        if audio is None or origin.revision <= self._shown_words:
             return step
-        self._shown_revision = origin.revision
+        self._shown_words = origin.revision
         return [*step, *self._show(audio, result, time_ms)]
 
     def drop(self, origin: Origin, time_ms: int) -> Step:
         """Take in that a request was overtaken before its turn came."""
+        if origin.turn != self._running:
+            return []
         self._asked.pop(origin.revision, None)
         self._n_dropped += 1
         if self._n_dropped < 2 or self._is_degraded:

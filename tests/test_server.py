@@ -487,7 +487,7 @@ async def test_a_client_that_comes_while_the_server_shuts_down_is_refused():
 async def test_a_session_that_takes_too_long_to_finish_is_cut_off():
     with running("--server.drain_s", "0.05") as (process, url):
         async with talk(url, partials=False) as wire:
-            await wire.say(as_pcm16(np.tile(clip(MODERN), 16)))
+            await wire.say(as_pcm16(np.tile(clip(MODERN), 4)))
             await wire.hear_until("turn.started")
             process.send_signal(signal.SIGTERM)
             heard = await wire.hear_all()

@@ -1,0 +1,186 @@
+"""Who may import whom, and how much fits into a file: the house rules as tests."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("stream_erc", "clients", "offline", "benchmarks")
+STORIES = [  # ground floor first; a module imports only from stories below its own
+    {"errors"},
+    {"events"},
+    {"flow", "reading"},
+    {"config"},
+    {"audio", "vad", "turns", "asr", "agreement", "functionals", "context", "layers"},
+    {"gates", "model", "model_folder"},
+    {"fusion"},
+    {"engine", "conversation"},
+    {"lanes", "terms", "wording"},
+    {"partials"},
+    {"director", "listener"},
+    {"pipeline", "metrics"},
+    {"session"},
+    {"server"},
+    {"__main__"},
+]
+HEIGHT = {name: height for height, story in enumerate(STORIES) for name in story}
+STAGES = STORIES[4] | STORIES[5]
+MAX_FILE_LINES = 350
+MAX_FUNCTION_LINES = 50
+
+
+def files(package):
+    return sorted(
+        path for path in (ROOT / package).glob("*.py") if path.stem != "__init__"
+    )
+
+
+def label(path):
+    return f"{path.parent.name}.{path.stem}"
+
+
+def imports(path):
+    """Yield (package, module) for every import in a file, wherever it stands.
+
+    The module is "" where a whole package is imported.
+    """
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                package, _, module = alias.name.partition(".")
+                yield package, module.partition(".")[0]
+        elif isinstance(node, ast.ImportFrom):
+            origin = node.module or ""
+            if node.level:
+                origin = f"{path.parent.name}.{origin}".rstrip(".")
+            package, _, module = origin.partition(".")
+            if module:
+                yield package, module.partition(".")[0]
+            else:
+                yield from ((package, alias.name) for alias in node.names)
+
+
+def users(packages, *wanted):
+    """The files that import any of the packages called `wanted`."""
+    return {
+        label(path)
+        for package in packages
+        for path in files(package)
+        if {name for name, _ in imports(path)} & set(wanted)
+    }
+
+
+every_file = pytest.mark.parametrize(
+    "path", [path for package in PACKAGES for path in files(package)], ids=label
+)
+
+
+# --- layers ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", files("stream_erc"), ids=label)
+def test_imports_point_down(path):
+    for package, module in imports(path):
+        assert package not in set(PACKAGES) - {"stream_erc"}
+        if package == "stream_erc":
+            assert HEIGHT[module] < HEIGHT[path.stem], f"{path.stem} -> {module}"
+
+
+def test_every_module_has_its_story():
+    assert set(HEIGHT) == {path.stem for path in files("stream_erc")}
+
+
+@pytest.mark.parametrize("path", files("clients"), ids=label)
+def test_clients_know_the_wire_and_nothing_else_of_the_product(path):
+    for package, module in imports(path):
+        assert package not in {"offline", "benchmarks"}
+        assert package != "stream_erc" or module in {"events", "errors"}
+
+
+@pytest.mark.parametrize("path", files("offline"), ids=label)
+def test_the_workshop_opens_no_socket(path):
+    for package, module in imports(path):
+        assert package not in {"clients", "benchmarks", "websockets"}
+        assert (package, module) not in {
+            ("stream_erc", "session"),
+            ("stream_erc", "server"),
+        }
+
+
+def test_torch_stays_in_the_network_and_the_workshop():
+    assert users(["stream_erc"], "torch") <= {"stream_erc.model", "stream_erc.layers"}
+    assert users(["clients", "benchmarks"], "torch") == set()
+
+
+def test_asyncio_lives_where_the_sockets_are():
+    assert users(["stream_erc"], "asyncio", "websockets") <= {
+        "stream_erc.conversation",  # lets one expire
+        "stream_erc.session",
+        "stream_erc.server",
+        "stream_erc.__main__",
+    }
+
+
+def test_no_stage_has_a_clock_a_thread_or_a_socket():
+    impatient = users(["stream_erc"], "time", "datetime", "threading", "concurrent")
+    assert impatient & {f"stream_erc.{stage}" for stage in STAGES} == set()
+
+
+def test_only_the_edges_read_the_environment():
+    for package in PACKAGES:
+        for path in files(package):
+            assert "os.environ" not in path.read_text(), label(path)
+
+
+# --- what a process loads ---------------------------------------------------------
+
+
+def loaded_by(module):
+    """Names of all modules that a fresh interpreter has after importing this one."""
+    command = f"import {module}, sys; print(*sys.modules)"
+    shown = subprocess.run(
+        [sys.executable, "-c", command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(shown.stdout.split())
+
+
+def test_the_server_starts_without_torch():
+    assert "torch" not in loaded_by("stream_erc.server, stream_erc.engine")
+
+
+def test_the_command_knows_its_options_before_any_model():
+    loaded = loaded_by("stream_erc.__main__")
+    assert loaded.isdisjoint({"torch", "onnxruntime", "ctranslate2", "faster_whisper"})
+
+
+@pytest.mark.parametrize("module", ["connection", "replay", "microphone"])
+def test_a_client_starts_without_models(module):
+    loaded = loaded_by(f"clients.{module}")
+    assert loaded.isdisjoint({"torch", "onnxruntime", "ctranslate2", "faster_whisper"})
+
+
+def test_the_wire_protocol_needs_no_numbers():
+    assert "numpy" not in loaded_by("stream_erc.events")
+
+
+# --- sizes -------------------------------------------------------------------------
+
+
+@every_file
+def test_a_room_stays_a_room(path):
+    assert len(path.read_text().splitlines()) <= MAX_FILE_LINES
+
+
+@every_file
+def test_a_function_fits_on_a_page(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            n_lines = node.end_lineno - node.lineno + 1
+            assert n_lines <= MAX_FUNCTION_LINES, node.name

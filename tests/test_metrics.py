@@ -1,0 +1,84 @@
+"""Events that were sent -> what Prometheus is told."""
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from stream_erc import events
+from stream_erc.metrics import Metrics
+
+ENDED = events.TurnEnded(
+    turn=0, speaker="Ann", start_ms=0, end_ms=900, decided_ms=1400, reason="silence"
+)
+FINAL = events.EmotionFinal(
+    turn=0,
+    label="joy",
+    probabilities={},
+    sentiment={},
+    modalities=(),
+    context_turns=0,
+    context_seq=0,
+    latency=events.Latency(endpoint_ms=30.0, compute_ms=200.0, queue_ms=4.0),
+)
+
+
+def samples(metrics):
+    """Every sample that a scraper reads, by name and labels."""
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(metrics.text())
+        for sample in family.samples
+    }
+
+
+def counted(*sent):
+    metrics = Metrics()
+    for event in sent:
+        metrics.count(event)
+    return samples(metrics)
+
+
+def test_turns_are_counted_by_the_reason_of_their_end():
+    told = counted(ENDED, ENDED, events.TurnEnded(**fields(ENDED, reason="flush")))
+    assert told["stream_erc_turns_total", "silence"] == 2
+    assert told["stream_erc_turns_total", "flush"] == 1
+
+
+def fields(event, **changed):
+    return {name: getattr(event, name) for name in event.__struct_fields__} | changed
+
+
+def test_finals_are_counted_by_their_label():
+    told = counted(FINAL, FINAL)
+    assert told["stream_erc_finals_total", "joy"] == 2
+
+
+def test_latency_is_told_in_seconds():
+    told = counted(FINAL)
+    assert told[("stream_erc_endpoint_to_emotion_seconds_sum",)] == 0.03
+    assert told["stream_erc_endpoint_to_emotion_seconds_bucket", "0.02"] == 0
+    assert told["stream_erc_endpoint_to_emotion_seconds_bucket", "0.05"] == 1
+    assert told[("stream_erc_queue_seconds_sum",)] == 0.004
+
+
+@pytest.mark.parametrize(("rejected", "count"), [(True, 1), (False, 0)])
+def test_only_rejected_transcripts_count_as_rejected(rejected, count):
+    told = counted(events.TranscriptFinal(turn=0, text="", words=(), rejected=rejected))
+    assert told[("stream_erc_rejected_transcripts_total",)] == count
+
+
+def test_errors_are_counted_by_their_code():
+    told = counted(events.Failure(code="not_json", message="", recoverable=True))
+    assert told["stream_erc_errors_total", "not_json"] == 1
+
+
+def test_other_events_count_as_nothing():
+    silent = counted(events.Pong(id=1), events.Warn(code="x", message=""))
+    assert {
+        key: value for key, value in silent.items() if value and "created" not in key[0]
+    } == {}
+
+
+def test_two_servers_in_one_process_count_apart():
+    one, other = Metrics(), Metrics()
+    one.count(ENDED)
+    assert ("stream_erc_turns_total", "silence") not in samples(other)

@@ -1,0 +1,148 @@
+"""The server within the test process, where a clock and a model can be changed."""
+
+import asyncio
+import signal
+from contextlib import asynccontextmanager
+
+import pytest
+from recording import (
+    MONO_16K,
+    as_pcm16,
+    clip,
+    dial,
+    join,
+    of_type,
+    record,
+    silence,
+    talk,
+)
+
+from stream_erc import server as server_module
+from stream_erc.config import ServerConfig, Settings
+from stream_erc.server import Server
+
+MODERN = "speech/LJ001-0002.flac"
+SCRIPT = [clip(MODERN), silence(0.8)]
+
+
+@pytest.fixture
+def serve(vad, monkeypatch):
+    """Gives a context manager that runs a server and gives it and its address."""
+
+    @asynccontextmanager
+    async def run(models, **settings):
+        printed = asyncio.Queue()
+        monkeypatch.setattr(
+            server_module, "print", lambda line, **_: printed.put_nowait(line), False
+        )
+        config = ServerConfig(port=0, **settings)
+        server = Server(Settings(server=config), models, vad)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.run())
+            url = (await printed.get()).split()[-1]
+            try:
+                yield server, url
+            finally:
+                signal.raise_signal(signal.SIGTERM)
+
+    return run
+
+
+async def test_a_client_that_does_not_start_a_session_is_sent_away(
+    serve, models, monkeypatch
+):
+    monkeypatch.setattr(server_module, "START_TIMEOUT_S", 0.01)
+    async with serve(models) as (_, url), dial(url) as wire:
+        [error] = await wire.hear_all()
+        assert (error["type"], error["code"]) == ("error", "no_start")
+        assert wire.close_code == 1002
+
+
+class Faulty:
+    """Stands in for models with a bug that shows in the first session alone."""
+
+    def __init__(self, models, method):
+        self._models = models
+        self._method = method
+        self._victim = None
+
+    def __getattr__(self, name):
+        if name == self._method:
+            return self._fail
+        return getattr(self._models, name)
+
+    def _fail(self, requests):
+        sessions = [request.origin.session for request in requests]
+        self._victim = self._victim or sessions[0]
+        if self._victim in sessions:
+            raise ZeroDivisionError("a bug")
+        return getattr(self._models, self._method)(requests)
+
+
+@pytest.mark.parametrize("method", ["hear", "understand"])
+async def test_a_bug_in_a_model_ends_one_session_with_1011_and_no_other(
+    serve, models, method, caplog
+):
+    async with serve(Faulty(models, method)) as (_, url):
+        async with talk(url) as wire:
+            await wire.say(as_pcm16(join(*SCRIPT)))
+            heard = await wire.hear_all()
+        assert (heard[-1]["type"], heard[-1]["code"]) == ("error", "internal")
+        assert heard[-1]["recoverable"] is False
+        assert [m["seq"] for m in heard] == list(range(len(heard)))
+        assert wire.close_code == 1011
+        assert "ZeroDivisionError" in caplog.text
+        assert "ZeroDivisionError" not in heard[-1]["message"]
+        others = await record(url, SCRIPT, partials=False)
+        assert len(of_type(others, "emotion.final")) == 1
+
+
+async def test_a_bug_in_the_listener_ends_one_session_with_1011_and_no_other(
+    serve, models, monkeypatch, caplog
+):
+    from stream_erc.listener import Listener
+
+    async with serve(models) as (_, url), talk(url) as wire:
+        with monkeypatch.context() as patch:
+            patch.setattr(Listener, "push", lambda *_: 1 // 0)
+            await wire.say(b"\0\0")
+            heard = await wire.hear_all()
+        assert heard[-1]["code"] == "internal"
+        assert wire.close_code == 1011
+        others = await record(url, SCRIPT, partials=False)
+        assert len(of_type(others, "emotion.final")) == 1
+
+
+async def test_a_conversation_is_forgotten_some_time_after_its_last_session(
+    serve, models
+):
+    shared = {"conversation_id": "short", "partials": False}
+    async with serve(models, resume_window_s=0.0) as (_, url):
+        for _ in range(2):
+            [final] = of_type(await record(url, SCRIPT, **shared), "emotion.final")
+            assert (final["context_seq"], final["context_turns"]) == (0, 0)
+
+
+async def test_a_conversation_is_kept_while_a_session_of_it_is_open(serve, models):
+    shared = {"conversation_id": "long", "partials": False}
+    async with serve(models, resume_window_s=0.0) as (_, url):
+        async with talk(url, **shared):
+            first, second = [await record(url, SCRIPT, **shared) for _ in range(2)]
+    assert [of_type(h, "emotion.final")[0]["context_seq"] for h in (first, second)] == [
+        0,
+        1,
+    ]
+
+
+async def test_no_session_is_let_in_beyond_the_most_and_one_more_when_one_leaves(
+    serve, models
+):
+    async with serve(models, max_sessions=2) as (_, url):
+        async with talk(url), talk(url) as second:
+            async with dial(url) as third:
+                await third.say({"type": "session.start", "audio": MONO_16K})
+                await third.hear_all()
+            assert third.close_code == 1013
+            await second.say({"type": "session.end"})
+            await second.hear_all()
+            assert (await record(url, []))[-1]["type"] == "session.ended"
