@@ -13,6 +13,7 @@ import asyncio
 import time
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from benchmarks.dialogues import Dialogue, make_sessions, read_actors, read_pairs
@@ -34,7 +35,7 @@ from benchmarks.report import (
     print_targets,
     spread,
 )
-from benchmarks.serving import RunningServer, bound_quantile
+from benchmarks.serving import RunningServer, bound_quantile, read_busy_s
 from benchmarks.timing import Timings
 from clients.connection import connect
 from clients.sources import FORMAT
@@ -42,7 +43,26 @@ from clients.sources import FORMAT
 STAGGER_S = 0.73  # between two sessions' starts, so that their turns do not coincide
 SETTLE_S = 1.0  # after opening idle sessions, before memory is read
 HONEST_LAG_MS = 10.0  # a client later than this measures itself
+QUIET_CORES = 0.1  # what an idle system needs, and no more
+SYSTEM_STAT = Path("/proc/stat")
 MAX_TARGET_SESSIONS = 4  # beyond it nothing is promised
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The wall clock and processor times, in seconds; None where the system hides it.
+
+    Attributes:
+        wall_s: Monotonic.
+        client_s: Of this program.
+        server_s: Of the server.
+        busy_s: Of all processors together.
+    """
+
+    wall_s: float
+    client_s: float
+    server_s: float | None
+    busy_s: float | None
 
 
 @dataclass(slots=True)
@@ -56,6 +76,8 @@ class Observation:
         idle_mb: For each idle session; None where it was not asked for.
         loop_lag_ms: Upper bound of the server's p99.
         cpu_cores: Processor time of the server for each second of the run.
+        client_cores: Likewise of this program.
+        other_cores: Likewise of whatever else ran on the machine.
         has_torch: Whether the server has it loaded.
         client_lag_ms: Of this program's event loop, and so of all its figures.
         late_ms: How late chunks went out.
@@ -67,6 +89,8 @@ class Observation:
     idle_mb: float | None = None
     loop_lag_ms: float | None = None
     cpu_cores: float | None = None
+    client_cores: float | None = None
+    other_cores: float | None = None
     has_torch: bool | None = None
     client_lag_ms: list[float] = field(default_factory=list)
     late_ms: list[float] = field(default_factory=list)
@@ -79,6 +103,8 @@ class Observation:
             "idle_session_mb": self.idle_mb,
             "loop_lag_p99_ms_upper_bound": self.loop_lag_ms,
             "cpu_cores": self.cpu_cores,
+            "client_cpu_cores": self.client_cores,
+            "other_programs_cpu_cores": self.other_cores,
             "torch_loaded": self.has_torch,
         }
 
@@ -133,7 +159,7 @@ async def play_all(
 
     watching = asyncio.create_task(watch_loop(observed.client_lag_ms))
     lag_before = await server.loop_lag()
-    cpu_before_s, started_s = server.cpu_s(), time.monotonic()
+    before = read_clocks(server)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -146,12 +172,31 @@ async def play_all(
         watching.cancel()
         with suppress(asyncio.CancelledError):
             await watching
-    cpu_after_s, wall_s = server.cpu_s(), time.monotonic() - started_s
-    if cpu_before_s is not None and cpu_after_s is not None:
-        observed.cpu_cores = (cpu_after_s - cpu_before_s) / wall_s
+    note_work(observed, before, read_clocks(server))
     lag_s = bound_quantile(lag_before, await server.loop_lag(), 0.99)
     observed.loop_lag_ms = None if lag_s is None else lag_s * 1000
     return [task.result() for task in tasks]
+
+
+def read_clocks(server: RunningServer) -> Clocks:
+    """Read the wall clock and the processor times."""
+    return Clocks(
+        time.monotonic(), time.process_time(), server.cpu_s(), read_busy_s(SYSTEM_STAT)
+    )
+
+
+def note_work(observed: Observation, before: Clocks, after: Clocks) -> None:
+    """Note who used the processors during a run."""
+    wall_s = after.wall_s - before.wall_s
+    client_s = after.client_s - before.client_s
+    observed.client_cores = client_s / wall_s
+    if before.server_s is None or after.server_s is None:
+        return
+    server_s = after.server_s - before.server_s
+    observed.cpu_cores = server_s / wall_s
+    if before.busy_s is not None and after.busy_s is not None:
+        busy_s = after.busy_s - before.busy_s
+        observed.other_cores = max(0.0, busy_s - server_s - client_s) / wall_s
 
 
 def report(
@@ -177,6 +222,7 @@ def report(
     print_spreads("waiting, ms", spreads)
     print_spreads("the client itself, ms", own)
     warn_of_client(own["event loop late"])
+    warn_of_others(observed.other_cores)
     print_table(("count", ""), list(counts.items()))
     print_table(("server", ""), list(around.items()))
     print_targets(targets)
@@ -191,6 +237,12 @@ def warn_of_client(lag_ms: Spread) -> None:
             f"CAUTION: this client's event loop was {lag_ms.p99:.0f} ms late (p99); "
             f"so much of the figures may be its own delay\n"
         )
+
+
+def warn_of_others(cores: float | None) -> None:
+    """Say so where the machine was not the server's own."""
+    if cores is not None and cores > QUIET_CORES:
+        print(f"CAUTION: other programs used {cores:.2f} cores meanwhile\n")
 
 
 def set_targets(

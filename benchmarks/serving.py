@@ -77,6 +77,17 @@ class RunningServer:
         return "libtorch" in file.read_text(encoding="utf-8")
 
 
+def read_busy_s(stat: Path) -> float | None:
+    """Read how long all processors together have worked (proc(5), line `cpu`)."""
+    if not stat.exists():
+        return None
+    user, nice, system, _, _, irq, softirq, steal, *_ = (
+        int(ticks) for ticks in stat.read_text("utf-8").splitlines()[0].split()[1:]
+    )
+    ticks_worked = user + nice + system + irq + softirq + steal
+    return ticks_worked / os.sysconf("SC_CLK_TCK")
+
+
 def fetch(page: str) -> str:
     """Fetch a page over HTTP."""
     with urllib.request.urlopen(page, timeout=HTTP_TIMEOUT_S) as answer:

@@ -106,11 +106,13 @@ class TurnConfig:
     onset_search_ms: int = setting(1000, "how far back a breath counts to a turn")
     max_turn_ms: int = setting(19_000, "a longer turn is cut at a quiet place")
     search_ms: int = setting(3000, "how far back that quiet place is looked for")
-    first_partial_ms: int = setting(320, "voice heard before the first partial")
+    first_partial_ms: int = setting(224, "voice heard before the first partial")
     emotion_partial_ms: int = setting(
         960, "voice heard before the first provisional emotion"
     )
-    partial_interval_ms: int = setting(480, "voice heard between partials")
+    partial_interval_ms: int = setting(
+        480, "voice heard between partials; the second comes after half of it"
+    )
 
     def __post_init__(self) -> None:
         require(

@@ -170,14 +170,15 @@ class Models:
         return [self._hear(request) for request in requests]
 
     def _hear(self, request: HearRequest) -> HearResult:
+        is_whole = request.origin.lane is Lane.FINAL
         heard = self.whisper.hear(
-            request.samples,
-            language=request.language,
-            with_words=request.origin.lane is Lane.FINAL,
+            request.samples, language=request.language, with_words=is_whole
         )
         return HearResult(
             origin=request.origin,
-            transcript=judge(heard, request.voiced_samples, self._gates),
+            transcript=judge(
+                heard, request.voiced_samples, self._gates, is_whole=is_whole
+            ),
             voice=VoiceFeatures(heard.voice, functionals(request.samples)),
             queue_s=0.0,
             compute_s=0.0,

@@ -7,6 +7,9 @@ clicks, tones and coughs had one below -0.95 or the other above 0.5.
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 from .asr import Heard
 from .config import GateConfig
 from .flow import SAMPLE_RATE_HZ, Transcript
@@ -31,14 +34,19 @@ STOCK_NO_SPEECH = 0.3
 """No-speech estimate above which a stock phrase is not believed."""
 
 
-def judge(heard: Heard, voiced_samples: int, config: GateConfig) -> Transcript:
+def judge(
+    heard: Heard, voiced_samples: int, config: GateConfig, *, is_whole: bool = True
+) -> Transcript:
     """Take the words or reject them.
 
     Args:
         heard: What the recognizer made of the turn.
         voiced_samples: How much of the turn the voice detector took for voice.
         config: The bounds.
+        is_whole: False for a turn that goes on: half a word is improbable by nature.
     """
+    if not is_whole:
+        config = replace(config, min_log_probability=-math.inf)
     if find_doubt(heard, voiced_samples / SAMPLE_RATE_HZ, config):
         return Transcript("", (), is_rejected=True)
     return Transcript(heard.text, heard.words, is_rejected=False)

@@ -20,55 +20,52 @@ class Metrics:
     """One server's counters, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = registry = CollectorRegistry()
         self.sessions = Gauge(
-            "stream_erc_sessions", "Sessions open now", registry=self.registry
+            "stream_erc_sessions", "Sessions open now", registry=registry
         )
         self.conversations = Gauge(
-            "stream_erc_conversations", "Conversations kept", registry=self.registry
+            "stream_erc_conversations", "Conversations kept", registry=registry
         )
         self.audio_seconds = Counter(
-            "stream_erc_audio_seconds", "Audio heard", registry=self.registry
+            "stream_erc_audio_seconds", "Audio heard", registry=registry
         )
         self.turns = Counter(
-            "stream_erc_turns", "Turns ended", ["reason"], registry=self.registry
+            "stream_erc_turns", "Turns ended", ["reason"], registry=registry
         )
         self.finals = Counter(
-            "stream_erc_finals", "Final emotions", ["label"], registry=self.registry
+            "stream_erc_finals", "Final emotions", ["label"], registry=registry
         )
         self.rejected = Counter(
             "stream_erc_rejected_transcripts",
             "Turns judged not to be speech",
-            registry=self.registry,
+            registry=registry,
         )
         self.partials_dropped = Counter(
             "stream_erc_partials_dropped",
             "Provisional results overtaken under load",
-            registry=self.registry,
+            registry=registry,
         )
         self.errors = Counter(
-            "stream_erc_errors",
-            "Errors told to clients",
-            ["code"],
-            registry=self.registry,
+            "stream_erc_errors", "Errors told to clients", ["code"], registry=registry
         )
         self.endpoint = Histogram(
             "stream_erc_endpoint_to_emotion_seconds",
             "From the decided end of a turn to its emotion",
             buckets=LATENCY_BUCKETS_S,
-            registry=self.registry,
+            registry=registry,
         )
         self.queue = Histogram(
             "stream_erc_queue_seconds",
             "Waiting for the models, of a final",
             buckets=LATENCY_BUCKETS_S,
-            registry=self.registry,
+            registry=registry,
         )
         self.loop_lag = Histogram(
             "stream_erc_loop_lag_seconds",
             "How late the event loop is",
             buckets=LAG_BUCKETS_S,
-            registry=self.registry,
+            registry=registry,
         )
 
     def count(self, event: events.Event) -> None:

@@ -149,9 +149,10 @@ class TurnBuilder:
         return records
 
     def _hear(self, turn: OpenTurn, now: int) -> list[TurnRecord]:
-        due_ms = (
-            self._config.first_partial_ms
-            + turn.revision * self._config.partial_interval_ms
+        # The second comes after half an interval: the first often has no words yet.
+        intervals = max(0.0, turn.revision - 0.5)
+        due_ms = round(
+            self._config.first_partial_ms + intervals * self._config.partial_interval_ms
         )
         if now - turn.detected < to_samples(due_ms):
             return []

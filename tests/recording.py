@@ -3,12 +3,15 @@
 import asyncio
 import json
 import random
+import urllib.error
+import urllib.request
 from contextlib import asynccontextmanager
 from functools import cache
 
 import numpy as np
 import websockets.asyncio.client
 from conftest import AUDIO
+from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed
 
 from clients import sources
@@ -198,6 +201,39 @@ def of_type(heard, *kinds):
 
 def of_turn(heard, turn):
     return [message for message in heard if message.get("turn") == turn]
+
+
+# --- the server's pages --------------------------------------------------------
+
+
+def page(url, path):
+    """Give status and text of a page of the server at `url`."""
+    root = url.replace("ws://", "http://").removesuffix(events.PATH)
+    try:
+        with urllib.request.urlopen(root + path, timeout=TIMEOUT_S) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def metrics(url):
+    """Give every number of /metrics by its name and the values of its labels."""
+    _, text = page(url, "/metrics")
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def until_sessions(url, n_sessions):
+    """Ask the server until so many sessions are open."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while True:
+            found = await asyncio.to_thread(metrics, url)
+            if found["stream_erc_sessions",] == n_sessions:
+                return
 
 
 # --- what must not depend on chance --------------------------------------------

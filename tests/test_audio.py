@@ -52,7 +52,7 @@ def codes(decoder, *blocks):
     ]
 
 
-# --- decoding -------------------------------------------------------------------
+# --- decoding -----------------------------------------------------------------
 
 
 def test_pcm16_spans_minus_one_to_just_below_one():
@@ -93,7 +93,7 @@ def test_two_channels_become_their_mean(encoding):
     np.testing.assert_allclose(both, np.mean(apart, axis=0), atol=1e-6)
 
 
-# --- cuts -----------------------------------------------------------------------
+# --- cuts ---------------------------------------------------------------------
 
 
 def frames_of(data, cuts, encoding, rate_hz, channels):
@@ -166,7 +166,7 @@ def test_half_a_sample_survives_a_settling():
     assert (decoder.position, decoder.rest_bytes) == (16_000, 0)
 
 
-# --- resampling -----------------------------------------------------------------
+# --- resampling ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
@@ -235,7 +235,7 @@ def test_a_click_stays_in_its_place_for_hours(settle_every):
     np.testing.assert_allclose(found, [click * 800 for click in clicks], atol=1)
 
 
-# --- mending --------------------------------------------------------------------
+# --- mending ------------------------------------------------------------------
 
 
 def test_what_is_no_number_becomes_silence_and_is_told_once():

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,12 @@ from benchmarks.dialogues import COMMITTED, Dialogue, to_ms
 from benchmarks.options import model_of
 from benchmarks.playing import Ear, Manner, Performance, Stage
 from benchmarks.report import Target, print_document, spread
-from benchmarks.serving import bound_quantile, read_histogram, read_resident_mb
+from benchmarks.serving import (
+    bound_quantile,
+    read_busy_s,
+    read_histogram,
+    read_resident_mb,
+)
 from benchmarks.timing import Timings, count_flips, label_at
 from clients.schedule import SendTimes
 from clients.sources import RATE_HZ
@@ -253,6 +259,24 @@ def test_memory_is_read_in_megabytes(tmp_path):
     status.write_text("VmHWM:\t 9000 kB\nVmRSS:\t 1000 kB\n")
     assert read_resident_mb(status) == pytest.approx(1.024)
     assert read_resident_mb(tmp_path / "gone") is None
+
+
+def test_idle_processors_do_not_count_as_busy(tmp_path):
+    stat = tmp_path / "stat"
+    #                user nice system idle iowait irq softirq steal guest guest_nice
+    stat.write_text("cpu 100 20 30 5000 600 7 8 35 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n")
+    ticks_per_s = os.sysconf("SC_CLK_TCK")
+    assert read_busy_s(stat) == pytest.approx(200 / ticks_per_s)
+
+
+def test_the_work_of_others_is_what_is_left():
+    observed = latency.Observation({})
+    before = latency.Clocks(wall_s=0.0, client_s=0.0, server_s=5.0, busy_s=100.0)
+    after = latency.Clocks(wall_s=10.0, client_s=1.0, server_s=9.0, busy_s=108.0)
+    latency.note_work(observed, before, after)
+    assert observed.client_cores == pytest.approx(0.1)
+    assert observed.cpu_cores == pytest.approx(0.4)
+    assert observed.other_cores == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("n_sessions", [1, 4])

@@ -64,7 +64,7 @@ def travelled(record):
     return pickle.loads(pickle.dumps(record))
 
 
-# --- hearing ---------------------------------------------------------------------
+# --- hearing ------------------------------------------------------------------
 
 
 def test_an_answer_bears_the_origin_of_its_request(models, samples, heard):
@@ -97,7 +97,7 @@ def test_a_voice_is_measured_in_both_families_even_of_what_is_no_speech(models):
     assert np.isfinite(result.voice.functionals).all()
 
 
-# --- understanding ------------------------------------------------------------------
+# --- understanding ------------------------------------------------------------
 
 
 def test_an_emotion_is_a_probability_of_each_class(models, heard):
@@ -160,7 +160,7 @@ def test_the_answer_to_nothing_is_nothing(models):
     assert models.understand([]) == []
 
 
-# --- travelling -----------------------------------------------------------------------
+# --- travelling ---------------------------------------------------------------
 
 
 class Courier:
@@ -223,7 +223,7 @@ def test_every_record_comes_out_of_its_pickle_as_it_went_in(models, samples, hea
         assert_same(travelled(record), record)
 
 
-# --- at the start --------------------------------------------------------------------
+# --- at the start -------------------------------------------------------------
 
 
 def test_a_missing_model_folder_is_named(tmp_path):

@@ -150,3 +150,9 @@ def test_what_is_not_speech_is_rejected(models, kind):
 def test_real_speech_is_kept(models, file):
     samples = decode_audio(str(AUDIO / "speech" / file))
     assert not transcribe(models, samples).is_rejected
+
+
+def test_the_improbable_words_of_an_unfinished_turn_are_shown():
+    improbable = replace(SURE, mean_log_probability=-1.5)
+    shown = judge(improbable, TWO_SECONDS, GateConfig(), is_whole=False)
+    assert shown.text == SURE.text

@@ -52,7 +52,7 @@ def take_all(lanes, with_partials=True):
     return [one.request for one in lanes.take(100, with_partials)]
 
 
-# --- lanes -----------------------------------------------------------------------
+# --- lanes --------------------------------------------------------------------
 
 
 def test_finals_leave_in_the_order_in_which_they_came():
@@ -160,7 +160,7 @@ def test_every_final_leaves_once_and_every_partial_leaves_or_is_cancelled(script
         assert (one in taken) != one.future.cancelled()
 
 
-# --- desks -----------------------------------------------------------------------
+# --- desks --------------------------------------------------------------------
 
 
 class Worker:

@@ -65,7 +65,7 @@ def plain(placed):
     return [(at, type(record), spell(asdict(record))) for at, record in placed]
 
 
-# --- instructions ----------------------------------------------------------------
+# --- instructions -------------------------------------------------------------
 
 
 def test_edges_come_before_the_turns_that_follow_from_them():
@@ -157,7 +157,7 @@ def test_altered_audio_is_told_of_once():
     ]
 
 
-# --- cuts -------------------------------------------------------------------------
+# --- cuts ---------------------------------------------------------------------
 
 instructions = st.sampled_from(["flush", "speaker", "mark", "context"])
 sections = st.lists(

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import soxr
 from recording import (
     ABOUT_TURNS,
     RATE_HZ,
@@ -158,6 +159,14 @@ def test_no_partial_comes_before_the_start_of_its_turn_or_after_its_end(heard):
                 assert 0 < place < said.index("turn.ended")
 
 
+async def test_a_partial_that_comes_too_late_is_not_sent(server_url):
+    # All at once: the turn is over before its first provisional result is there.
+    heard = await record(server_url, [clip(MODERN), FLUSH])
+    [turn] = turns(heard)
+    said = kinds(turn)
+    assert not [kind for kind in said[said.index("turn.ended") :] if "partial" in kind]
+
+
 @pytest.mark.parametrize("kind", ["turn.ended", "transcript.final", "emotion.final"])
 def test_finals_come_in_the_order_of_the_turns(heard, kind):
     order = [message["turn"] for message in of_type(heard, kind)]
@@ -238,6 +247,19 @@ def test_turns_do_not_overlap_and_hold_their_words(heard):
         for word in final["words"]:
             assert turn["start_ms"] <= word["start_ms"] <= word["end_ms"]
             assert word["end_ms"] <= turn["end_ms"]
+
+
+async def test_a_turn_that_begins_with_a_noise_does_not_reach_back_into_the_last(
+    server_url,
+):
+    dice = np.random.default_rng(0)
+    rustle = dice.normal(0, 600, RATE_HZ * 7 // 20).astype(np.int16)
+    script = [clip(MODERN), silence(0.2), rustle, silence(0.1), clip(CUTTER)]
+    heard = await record(server_url, script, partials=False)
+    one, after = of_type(heard, "turn.ended")
+    [_, started] = of_type(heard, "turn.started")
+    assert started["voice_start_ms"] - 300 < one["end_ms"]  # it would reach back
+    assert one["end_ms"] <= after["start_ms"]
 
 
 def test_the_start_of_a_turn_is_told_the_same_when_it_ends(heard):
@@ -411,6 +433,17 @@ async def test_two_sockets_of_a_conversation_share_one_order_and_one_context(
     assert places(*recordings) == [(n, n) for n in range(4)]
 
 
+async def test_sockets_that_commit_at_the_same_time_leave_no_gap(server_url):
+    shared = {"conversation_id": "crowded", "partials": False}
+    script = [*[agent("Yes."), agent("No.")] * 20, clip(MODERN), silence(0.8)]
+    recordings = await asyncio.gather(
+        *(record(server_url, script, **shared) for _ in range(3))
+    )
+    places_of_finals = [place for place, _ in places(*recordings)]
+    assert len(set(places_of_finals)) == 3
+    assert max(places_of_finals) == 3 * 41 - 1
+
+
 async def test_a_conversation_outlives_its_last_session(server_url):
     shared = {"conversation_id": "taken up again", "partials": False}
     script = [clip(MODERN), silence(0.8)]
@@ -553,6 +586,21 @@ async def test_flush_ends_the_running_turn_at_its_sample(server_url):
         1000,
     )
     assert kinds(heard).index("emotion.final") < kinds(heard).index("marker")
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 11_025, 44_100, 48_000])
+async def test_a_cut_is_at_its_sample_at_any_rate_however_many_there_were(
+    server_url, rate_hz
+):
+    spoken = soxr.resample(clip("speech/jfk.flac")[: RATE_HZ * 2], RATE_HZ, rate_hz)
+    audio = {"encoding": "pcm_s16le", "sample_rate": rate_hz, "channels": 1}
+    n_silent = rate_hz // 10 + 7
+    script = [spoken[:n_silent], FLUSH] * 50 + [spoken, FLUSH]
+    heard = await record(server_url, script, audio=audio, partials=False)
+    n_samples = 50 * n_silent + len(spoken)
+    assert of_type(heard, "turn.ended")[-1]["decided_ms"] == pytest.approx(
+        n_samples * 1000 / rate_hz, abs=1
+    )
 
 
 async def test_flush_without_a_turn_does_nothing(server_url):

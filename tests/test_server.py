@@ -7,8 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,11 +23,14 @@ from recording import (
     clip,
     dial,
     join,
+    metrics,
     of_type,
+    page,
     record,
     results,
     silence,
     talk,
+    until_sessions,
 )
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -68,17 +69,6 @@ def narrow(narrow_server):
     return narrow_server[1]
 
 
-def page(url, path):
-    """Give status and text of a page of the server at `url`."""
-    root = url.replace("ws://", "http://").removesuffix(events.PATH)
-    try:
-        with urllib.request.urlopen(root + path, timeout=TIMEOUT_S) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-
-
 # --- pages ---------------------------------------------------------------------
 
 
@@ -109,21 +99,11 @@ def test_metrics_are_prometheus_text_under_names_of_our_own(server_url):
     assert all(name.startswith("stream_erc_") for name in names)
 
 
-def numbers(url):
-    """Give every sample of /metrics by name and labels."""
-    _, text = page(url, "/metrics")
-    return {
-        (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-
-
 async def test_metrics_count_what_happened(server_url):
-    before = await asyncio.to_thread(numbers, server_url)
+    before = await asyncio.to_thread(metrics, server_url)
     script = [clip(MODERN), silence(0.8)]
     heard = await record(server_url, [*script, "nonsense"], partials=False)
-    after = await asyncio.to_thread(numbers, server_url)
+    after = await asyncio.to_thread(metrics, server_url)
 
     def grown(*name):
         return after[name] - before.get(name, 0)
@@ -302,10 +282,6 @@ def test_a_port_in_use_stops_the_start_with_one_line():
         assert tells(refused_process("--port", port), port, "in use")
 
 
-def test_a_host_without_an_address_stops_the_start_with_one_line():
-    assert refused_process("--host", "no.such.host.invalid")
-
-
 def test_a_damaged_model_stops_the_process_with_one_line(model):
     flip_a_bit(model / "dialogue.onnx")
     assert tells(refused_process("--model", str(model)), "dialogue.onnx", "damaged")
@@ -398,15 +374,6 @@ async def test_the_printed_address_is_one_that_a_client_can_dial():
 async def exit_code(process):
     """Wait until a server that was told to stop has."""
     return await asyncio.to_thread(process.wait, TIMEOUT_S)
-
-
-async def until_sessions(url, n_sessions):
-    """Wait until so many sessions are open."""
-    async with asyncio.timeout(TIMEOUT_S):
-        while True:
-            found = await asyncio.to_thread(numbers, url)
-            if found["stream_erc_sessions",] == n_sessions:
-                return
 
 
 async def until_not_ready(url):

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import threading
 from contextlib import asynccontextmanager
 
 import pytest
@@ -15,6 +16,7 @@ from recording import (
     record,
     silence,
     talk,
+    until_sessions,
 )
 
 from stream_erc import server as server_module
@@ -146,3 +148,36 @@ async def test_no_session_is_let_in_beyond_the_most_and_one_more_when_one_leaves
             await second.say({"type": "session.end"})
             await second.hear_all()
             assert (await record(url, []))[-1]["type"] == "session.ended"
+
+
+class Held:
+    """Stands in for models whose recognizer waits until it is let go."""
+
+    def __init__(self, models):
+        self._models = models
+        self.is_free = threading.Event()
+        self.sessions = []  # of every request that was taken up
+
+    def __getattr__(self, name):
+        return getattr(self._models, name)
+
+    def hear(self, requests):
+        self.sessions += [request.origin.session for request in requests]
+        self.is_free.wait()
+        return self._models.hear(requests)
+
+
+async def test_what_a_client_that_vanished_waited_for_is_not_computed(serve, models):
+    held = Held(models)
+    async with serve(held) as (_, url):
+        async with talk(url, partials=False) as wire:
+            await wire.say(as_pcm16(join(*SCRIPT * 5)))
+            for _ in range(5):
+                await wire.hear_until("turn.ended")
+            session = wire.heard[0]["session_id"]
+        await until_sessions(url, 0)
+        held.is_free.set()
+        heard = await record(url, SCRIPT, partials=False)
+        assert len(of_type(heard, "emotion.final")) == 1
+        n_threads = Settings().asr.workers
+        assert held.sessions.count(session) <= n_threads

@@ -58,7 +58,7 @@ def voiced(probabilities):
     return [item.is_voiced for item in items if isinstance(item, JudgedFrame)]
 
 
-# --- the network -----------------------------------------------------------------
+# --- the network --------------------------------------------------------------
 
 
 def test_probabilities_are_those_of_the_package(vad):
@@ -116,7 +116,7 @@ def test_a_damaged_file_is_refused(tmp_path):
         SileroVad(tmp_path / "damaged.onnx")
 
 
-# --- the gate --------------------------------------------------------------------
+# --- the gate -----------------------------------------------------------------
 
 
 def test_a_voice_starts_at_its_first_frame_and_stops_behind_its_last():

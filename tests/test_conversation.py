@@ -1,0 +1,95 @@
+"""What the sessions of one conversation share, and for how long."""
+
+import asyncio
+
+from stream_erc.conversation import Conversation, Conversations
+
+AGES_S = 3600.0
+
+
+def conversations(linger_s=AGES_S):
+    """Conversations whose empty context is a new object each, to tell them apart."""
+    return Conversations(lambda: [], linger_s)
+
+
+async def due_timers_have_run():
+    """Wait for a timer that was set behind all those that are due."""
+    done = asyncio.Event()
+    asyncio.get_running_loop().call_later(0, done.set)
+    await done.wait()
+
+
+def test_commits_are_counted_and_the_last_context_is_the_one_remembered():
+    conversation = Conversation(("nothing",))
+    assert conversation.version == 0
+    assert conversation.commit(("one",)) == 0
+    assert conversation.commit(("one", "two")) == 1
+    assert (conversation.version, conversation.context) == (2, ("one", "two"))
+
+
+async def test_sessions_that_name_the_same_conversation_share_it():
+    shared = conversations()
+    with shared.join("kitchen") as one, shared.join("kitchen") as other:
+        assert one is other
+        assert len(shared) == 1
+
+
+async def test_sessions_that_name_different_conversations_or_none_share_nothing():
+    shared = conversations()
+    with (
+        shared.join("kitchen") as one,
+        shared.join("garden") as other,
+        shared.join(None) as alone,
+        shared.join(None) as lonely,
+    ):
+        contexts = [c.context for c in (one, other, alone, lonely)]
+        assert len({id(context) for context in contexts}) == 4
+        assert len(shared) == 2
+
+
+async def test_a_conversation_waits_a_while_for_its_next_session():
+    shared = conversations()
+    with shared.join("kitchen") as one:
+        pass
+    await due_timers_have_run()
+    with shared.join("kitchen") as other:
+        assert one is other
+
+
+async def test_a_conversation_is_forgotten_a_while_after_its_last_session():
+    shared = conversations(linger_s=0)
+    with shared.join("kitchen") as one:
+        pass
+    await due_timers_have_run()
+    assert len(shared) == 0
+    with shared.join("kitchen") as other:
+        assert one is not other
+
+
+async def test_a_conversation_lives_while_any_of_its_sessions_does():
+    shared = conversations(linger_s=0)
+    with shared.join("kitchen") as one:
+        with shared.join("kitchen"):
+            pass
+        await due_timers_have_run()
+        with shared.join("kitchen") as other:
+            assert one is other
+
+
+async def test_a_session_that_comes_back_in_time_stops_the_forgetting():
+    shared = conversations(linger_s=0)
+    with shared.join("kitchen"):
+        pass
+    with shared.join("kitchen"):
+        await due_timers_have_run()
+        assert len(shared) == 1
+
+
+async def test_a_session_that_fails_leaves_its_conversation_as_any_other():
+    shared = conversations(linger_s=0)
+    try:
+        with shared.join("kitchen"):
+            raise ConnectionError
+    except ConnectionError:
+        await due_timers_have_run()
+    assert len(shared) == 0
