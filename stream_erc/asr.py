@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from .config import AsrConfig
 from .errors import ModelError
-from .flow import SAMPLE_RATE_HZ, Samples, Vector, Word
+from .flow import SAMPLE_RATE_HZ, Heard, Samples, Vector, Word
 
 MEL_HOP_SAMPLES = 160  # Whisper: one mel frame per 10 ms
 ENCODER_HOP_SAMPLES = 320  # Whisper: one encoder state per 20 ms
@@ -37,27 +36,6 @@ below 10 s the decoder falls apart and repeats itself."""
 
 CONTEXT_MARGIN_S = 1.0
 """Silence that must remain behind the turn, or the decoder misses its end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What the recognizer made of a turn, or of the part heard so far.
-
-    Attributes:
-        text: The words as written; may be empty.
-        words: With times and probabilities; empty unless asked for.
-        voice: Encoder output, mean and deviation over the turn, shape (2 * d_model,).
-        mean_log_probability: Of the tokens, natural logarithm.
-        no_speech_probability: Whisper's own estimate that nobody speaks.
-        compression_ratio: Length of the text over its deflated length; high in loops.
-    """
-
-    text: str
-    words: tuple[Word, ...]
-    voice: Vector
-    mean_log_probability: float
-    no_speech_probability: float
-    compression_ratio: float
 
 
 class Whisper:

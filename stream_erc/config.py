@@ -100,7 +100,7 @@ class TurnConfig:
     pre_roll_ms: int = setting(300, "audio kept from before the voice")
     post_roll_ms: int = setting(96, "audio kept from after the voice")
     eager_silence_ms: int = setting(
-        160, "silence after which the finals are computed in advance"
+        128, "silence after which the finals are computed in advance"
     )
     end_silence_ms: int = setting(544, "silence that ends a turn")
     onset_search_ms: int = setting(1000, "how far back a breath counts to a turn")

@@ -73,6 +73,27 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """What the recognizer made of a turn, or of the part heard so far.
+
+    Attributes:
+        text: The words as written; may be empty.
+        words: With times and probabilities; empty unless asked for.
+        voice: Encoder output, mean and deviation over the turn, shape (2 * d_model,).
+        mean_log_probability: Of the tokens, natural logarithm.
+        no_speech_probability: Whisper's own estimate that nobody speaks.
+        compression_ratio: Length of the text over its deflated length; high in loops.
+    """
+
+    text: str
+    words: tuple[Word, ...]
+    voice: Vector
+    mean_log_probability: float
+    no_speech_probability: float
+    compression_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
 class VoiceFeatures:
     """How a turn sounds, as numbers; not yet normalised to the speaker.
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from .asr import Heard
 from .config import GateConfig
-from .flow import SAMPLE_RATE_HZ, Transcript
+from .flow import SAMPLE_RATE_HZ, Heard, Transcript
 
 STOCK_PHRASES = frozenset(
     {

@@ -8,10 +8,9 @@ import pytest
 from conftest import AUDIO
 from faster_whisper.audio import decode_audio
 
-from stream_erc.asr import Heard
 from stream_erc.config import GateConfig
 from stream_erc.engine import HearRequest, Lane, Origin
-from stream_erc.flow import SAMPLE_RATE_HZ, Word
+from stream_erc.flow import SAMPLE_RATE_HZ, Heard, Word
 from stream_erc.gates import judge
 
 SURE = Heard(

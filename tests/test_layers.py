@@ -14,8 +14,9 @@ STORIES = [  # ground floor first; a module imports only from stories below its 
     {"events"},
     {"flow", "reading"},
     {"config"},
-    {"audio", "vad", "turns", "asr", "agreement", "functionals", "context", "layers"},
-    {"gates", "model", "model_folder"},
+    {"audio", "vad", "turns", "asr", "gates", "agreement", "functionals", "context"}
+    | {"layers"},
+    {"model", "model_folder"},
     {"fusion"},
     {"engine", "conversation"},
     {"lanes", "terms", "wording"},

@@ -167,11 +167,14 @@ class Held:
         return self._models.hear(requests)
 
 
-async def test_what_a_client_that_vanished_waited_for_is_not_computed(serve, models):
+@pytest.mark.parametrize("last", [[], [{"type": "session.end"}]], ids=["", "ended"])
+async def test_what_a_client_that_vanished_waited_for_is_not_computed(
+    serve, models, last
+):
     held = Held(models)
     async with serve(held) as (_, url):
         async with talk(url, partials=False) as wire:
-            await wire.say(as_pcm16(join(*SCRIPT * 5)))
+            await wire.say(as_pcm16(join(*SCRIPT * 5)), *last)
             for _ in range(5):
                 await wire.hear_until("turn.ended")
             session = wire.heard[0]["session_id"]

@@ -72,7 +72,8 @@ def test_the_pre_roll_does_not_reach_into_the_turn_before():
 
 @pytest.mark.parametrize("post_roll_ms", [0, 33, 150])
 def test_a_turn_ends_with_the_post_roll(post_roll_ms):
-    record = ended(Stream(TurnConfig(post_roll_ms=post_roll_ms)).voice(20).silence(30))
+    config = TurnConfig(post_roll_ms=post_roll_ms, eager_silence_ms=160)
+    record = ended(Stream(config).voice(20).silence(30))
     assert record.audio.end == frames(20) + to_samples(post_roll_ms)
 
 
@@ -130,7 +131,7 @@ def test_a_pause_is_told_at_the_eager_silence_with_the_turns_final_audio():
 
 
 def test_before_the_eager_silence_no_pause_is_told():
-    assert Stream().voice(20).silence(4).of(TurnPaused) == []
+    assert Stream().voice(20).silence(3).of(TurnPaused) == []
 
 
 def test_a_speaker_who_goes_on_resumes_the_turn():
@@ -147,7 +148,7 @@ def test_a_speaker_who_goes_on_resumes_the_turn():
 
 
 def test_a_pause_too_short_to_be_told_is_not_resumed():
-    stream = Stream().voice(20).silence(4).voice(20)
+    stream = Stream().voice(20).silence(3).voice(20)
     assert stream.of(TurnPaused) == stream.of(TurnResumed) == []
 
 
