@@ -109,7 +109,6 @@ def describe_version(model: Path) -> dict[str, Any]:
         "commit": ask_git("rev-parse", "HEAD"),
         "is_modified": bool(ask_git("status", "--porcelain", "--", "stream_erc")),
         "model_sha256": manifest["files"],
-        "model_about": manifest.get("about"),
     }
 
 

@@ -240,6 +240,8 @@ class Server:
         if tasks:
             log.info("finishing %d sessions", len(tasks))
             await asyncio.wait(tasks, timeout=self._settings.server.drain_s)
+        for session in self._sessions:  # their time is over
+            self._engine.cancel(session.session_id)
         listening.close(close_connections=True)
 
     async def _measure_lag(self) -> None:

@@ -139,6 +139,11 @@ class Session:
         self._ending: asyncio.Future[None] = asyncio.Future()  # done: shut down
 
     @property
+    def session_id(self) -> str:
+        """Its identifier."""
+        return self._session_id
+
+    @property
     def time_ms(self) -> int:
         """The audio clock."""
         return self._director.time_ms
@@ -182,6 +187,19 @@ class Session:
                 await self._inbox.put(message)
             else:
                 is_last = await self._take(message)
+        await self._stay()
+
+    async def _stay(self) -> None:
+        """Notice a client that vanishes while its last finals are on their way."""
+        closing = asyncio.create_task(self._socket.wait_closed(), name="closing")
+        try:
+            await asyncio.wait(
+                (closing, self._broken), return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            closing.cancel()
+        if not self._broken.done():
+            raise Vanished
 
     async def _receive(self) -> str | bytes | None:
         """Give the next message; None once the server shuts down."""

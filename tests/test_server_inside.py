@@ -155,7 +155,7 @@ class Held:
 
     def __init__(self, models):
         self._models = models
-        self.is_free = threading.Event()
+        self._is_free = threading.Event()
         self.sessions = []  # of every request that was taken up
 
     def __getattr__(self, name):
@@ -163,24 +163,32 @@ class Held:
 
     def hear(self, requests):
         self.sessions += [request.origin.session for request in requests]
-        self.is_free.wait()
+        self._is_free.wait()
         return self._models.hear(requests)
 
+    def __enter__(self):
+        return self
 
-@pytest.mark.parametrize("last", [[], [{"type": "session.end"}]], ids=["", "ended"])
+    def __exit__(self, *_):
+        self._is_free.set()
+
+
+@pytest.mark.parametrize(
+    "last", [[], [{"type": "session.end"}]], ids=["within a turn", "at the end"]
+)
 async def test_what_a_client_that_vanished_waited_for_is_not_computed(
     serve, models, last
 ):
     held = Held(models)
     async with serve(held) as (_, url):
-        async with talk(url, partials=False) as wire:
-            await wire.say(as_pcm16(join(*SCRIPT * 5)), *last)
-            for _ in range(5):
-                await wire.hear_until("turn.ended")
-            session = wire.heard[0]["session_id"]
-        await until_sessions(url, 0)
-        held.is_free.set()
+        with held:
+            async with talk(url, partials=False) as wire:
+                await wire.say(as_pcm16(join(*SCRIPT * 5)), *last)
+                for _ in range(5):
+                    await wire.hear_until("turn.ended")
+                wire.socket.transport.abort()
+            await until_sessions(url, 0)
         heard = await record(url, SCRIPT, partials=False)
-        assert len(of_type(heard, "emotion.final")) == 1
-        n_threads = Settings().asr.workers
-        assert held.sessions.count(session) <= n_threads
+    assert len(of_type(heard, "emotion.final")) == 1
+    session = wire.heard[0]["session_id"]
+    assert held.sessions.count(session) <= Settings().asr.workers
