@@ -7,12 +7,13 @@ import http
 import logging
 import secrets
 import signal
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from websockets.asyncio.server import Server as Listening
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, NegotiationError
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
@@ -84,7 +85,7 @@ class Server:
                 config.host,
                 config.port,
                 process_request=self._answer_http,
-                subprotocols=[Subprotocol(events.SUBPROTOCOL)],
+                select_subprotocol=choose_subprotocol,
                 compression=None,  # PCM hardly shrinks; it costs 50 KiB a client
                 max_size=events.MAX_FRAME_BYTES,
                 max_queue=8,
@@ -250,6 +251,20 @@ class Server:
             due_s = loop.time() + LAG_INTERVAL_S
             await asyncio.sleep(LAG_INTERVAL_S)
             self._metrics.loop_lag.observe(max(0.0, loop.time() - due_s))
+
+
+def choose_subprotocol(
+    _: ServerConnection, offered: Sequence[Subprotocol]
+) -> Subprotocol | None:
+    """Take ours where the client offers it; a client that names none is welcome.
+
+    Raises:
+        NegotiationError: If it offers others alone.
+    """
+    ours = Subprotocol(events.SUBPROTOCOL)
+    if offered and ours not in offered:
+        raise NegotiationError(f"expected {ours}, got {', '.join(offered)}")
+    return ours if offered else None
 
 
 def parse_first(message: str | bytes) -> tuple[events.SessionStart, list[str]]:

@@ -39,6 +39,10 @@ def test_words_hidden_behind_the_stable_ones_do_not_become_stable_by_that():
     assert shown[-1] == ("so my now", len("so my"))
 
 
+def test_a_word_shown_twice_in_a_row_is_stable_though_it_was_not_heard_twice():
+    assert push_all(["so", "so", "oh my", "so my"])[-1] == ("so my", len("so my"))
+
+
 def test_spaces_are_no_matter():
     assert push_all(["so  my ", " so my"])[-1] == ("so my", 5)
 

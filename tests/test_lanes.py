@@ -216,15 +216,17 @@ def test_a_request_is_answered_with_how_long_it_took(open_desk):
 def test_with_two_threads_a_final_never_waits_for_a_partial(open_desk):
     worker = Worker()
     desk = open_desk(worker, n_threads=2)
+    finals = [final("c", number) for number in range(10)]
+    worker.free(*finals)
     running = desk.put(partial("a"))
     worker.wait_until_begun(partial("a"))
     waiting = desk.put(partial("b"))
-    desk.put(final("c"))
-    worker.wait_until_begun(final("c"))  # while the partial is still at work
-    assert not running.done()
-    assert worker.begun == [partial("a"), final("c")]
-    worker.free(partial("a"), partial("b"), final("c"))
-    assert waiting.result(TIMEOUT_S)
+    for request in finals:  # one after another, while the partial is still at work
+        desk.put(request).result(TIMEOUT_S)
+    assert worker.begun == [partial("a"), *finals]
+    worker.free(partial("a"), partial("b"))
+    running.result(TIMEOUT_S)
+    waiting.result(TIMEOUT_S)
 
 
 def test_one_thread_takes_the_finals_that_wait_before_the_partials(open_desk):

@@ -84,6 +84,7 @@ def test_revisions_go_up_and_the_stable_words_stay(case):
     shown = {}
     for partial in client.of(events.TranscriptPartial):
         stable = shown.get(partial.turn, "")
+        assert partial.text.startswith(f"turn{partial.turn}")
         assert partial.text.startswith(stable)
         assert partial.stable_chars >= len(stable)
         shown[partial.turn] = partial.text[: partial.stable_chars]

@@ -131,12 +131,12 @@ async def test_both_drivers_agree_on_speakers_lines_and_flushes(
         events.MarkerSet(id="here"),
         spoken,
     ]
-    by_hand = drive(models, vad, script, speaker="Ann")
+    by_hand = drive(models, vad, script, speaker="Ann", partials=False)
     on_the_wire = [
         item if isinstance(item, np.ndarray) else json.loads(events.encode(item))
         for item in script
     ]
-    heard = await record(server_url, on_the_wire, speaker="Ann")
+    heard = await record(server_url, on_the_wire, speaker="Ann", partials=False)
     assert len(results(heard)) >= 3
     assert agree(results(by_hand), results(heard))
 
