@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         line = " ".join(str(error).split())  # libraries tell in several
         print(f"stream-erc: {line}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before the server could take it as a wish to stop
+        return 130
     return 0
 
 

@@ -39,7 +39,7 @@ class SessionStart(Struct, frozen=True, kw_only=True, tag="session.start"):
     conversation_id: Name | None = None
     language: Name | None = None
     partials: bool = True
-    modalities: tuple[Modality, ...] = ("audio", "text")
+    modalities: Annotated[tuple[Modality, ...], Meta(min_length=1)] = ("audio", "text")
 
 
 class SessionResume(Struct, frozen=True, kw_only=True, tag="session.resume"):

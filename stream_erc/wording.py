@@ -15,6 +15,7 @@ from .flow import (
     Emotion,
     MarkerReached,
     StreamEnded,
+    TurnAudio,
     TurnEnded,
     TurnResumed,
     TurnStarted,
@@ -93,19 +94,22 @@ def transcript_final(
         time_ms=time_ms,
         turn=ended.audio.turn,
         text=heard.transcript.text,
-        words=tuple(
-            word_timing(word, ended.audio.start) for word in heard.transcript.words
-        ),
+        words=tuple(word_timing(word, ended.audio) for word in heard.transcript.words),
         rejected=heard.transcript.is_rejected,
     )
 
 
-def word_timing(word: Word, turn_start: int) -> events.WordTiming:
-    """Move a word from the turn's time to the stream's."""
+def word_timing(word: Word, turn: TurnAudio) -> events.WordTiming:
+    """Move a word from the turn's time to the stream's.
+
+    Whisper gives the silence before the first word to it; it starts with the voice.
+    """
+    end = turn.start + word.end
+    start = max(turn.start + word.start, min(turn.voice_start, end))
     return events.WordTiming(
         word=word.text,
-        start_ms=to_ms(turn_start + word.start),
-        end_ms=to_ms(turn_start + word.end),
+        start_ms=to_ms(start),
+        end_ms=to_ms(end),
         probability=round(word.probability, 3),
     )
 
