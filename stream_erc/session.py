@@ -203,6 +203,8 @@ class Session:
 
     async def _receive(self) -> str | bytes | None:
         """Give the next message; None once the server shuts down."""
+        if self._ending.done():  # also where the next message is always there
+            return None
         receiving = asyncio.create_task(self._socket.recv(), name="receive")
         try:
             await asyncio.wait(

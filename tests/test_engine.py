@@ -2,7 +2,7 @@
 
 import pickle
 from concurrent.futures import Future
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pytest
@@ -78,6 +78,19 @@ def test_words_are_aligned_in_finals_alone(models, samples, heard):
     (partial,) = models.hear([HearRequest(PARTIAL, samples, len(samples), None)])
     assert partial.transcript.words == ()
     assert partial.transcript.text == heard.transcript.text
+
+
+def test_improbable_words_are_rejected_in_finals_alone(models, samples, monkeypatch):
+    doubtful = replace(models.whisper.hear(samples), mean_log_probability=-5.0)
+    monkeypatch.setattr(models.whisper, "hear", lambda *_, **__: doubtful)
+    final, partial = models.hear(
+        [
+            HearRequest(origin, samples, len(samples), None)
+            for origin in (FINAL, PARTIAL)
+        ]
+    )
+    assert final.transcript.is_rejected
+    assert not partial.transcript.is_rejected
 
 
 def test_what_is_heard_does_not_depend_on_batch_mates(models, samples, heard):

@@ -110,22 +110,10 @@ def test_both_may_go_by_one_name(acted):
     assert not dialogue.speakers.any()
 
 
-def test_words_carry_the_emotion_where_the_voice_is_flat(acted):
-    recipe, draw = ActedRecipe(flat=1.0), np.random.default_rng(0)
-    dialogue = acted(TRAIN).draw(recipe, draw)
-    is_flat = dialogue.voice_emotions == EMOTIONS.index("neutral")
-    assert is_flat.any() and not is_flat.all()
-    for turn in range(len(dialogue)):
-        if is_flat[turn]:
-            assert dialogue.emotions[turn] == int(dialogue.text[turn, 0]) - 1
-        else:
-            assert dialogue.emotions[turn] == dialogue.voice_emotions[turn]
-
-
 def test_words_are_neutral_agree_or_are_absent(acted):
     draw, found = np.random.default_rng(0), set()
     for _ in range(20):
-        dialogue = acted(TRAIN).draw(ActedRecipe(flat=0.0), draw)
+        dialogue = acted(TRAIN).draw(ActedRecipe(), draw)
         for turn in range(len(dialogue)):
             said = int(dialogue.text[turn, 0]) - 1  # -1: nothing
             assert (said >= 0) == bool(dialogue.present[turn, 0])

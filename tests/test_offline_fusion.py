@@ -34,7 +34,6 @@ def dialogue(n_turns, seed=0, *, is_acted=False):
     def noise(array):
         return draw.standard_normal(array.shape).astype(np.float32)
 
-    emotions, sentiments = draw.integers(0, 7, n_turns), draw.integers(0, 3, n_turns)
     return replace(
         empty,
         text=noise(empty.text),
@@ -42,10 +41,8 @@ def dialogue(n_turns, seed=0, *, is_acted=False):
         functionals=noise(empty.functionals),
         present=np.ones_like(empty.present),
         speakers=draw.integers(0, 2, n_turns),
-        emotions=emotions,
-        sentiments=sentiments,
-        voice_emotions=emotions,
-        voice_sentiments=sentiments,
+        emotions=draw.integers(0, 7, n_turns),
+        sentiments=draw.integers(0, 3, n_turns),
         is_acted=is_acted,
     )
 
@@ -65,17 +62,6 @@ def test_acted_words_are_never_judged_without_the_voice():
     for _ in range(200):
         present = hide(dialogue(6, is_acted=True), RECIPE, draw).present
         assert present[:, 1:].any(1).all()
-
-
-def test_without_the_words_the_voice_says_what_is_wanted():
-    flat = dialogue(6, is_acted=True)
-    flat = replace(flat, voice_emotions=np.zeros(6, np.intp))
-    draw = np.random.default_rng(0)
-    for _ in range(50):
-        hidden = hide(flat, RECIPE, draw)
-        has_words = hidden.present[:, 0] > 0
-        assert np.array_equal(hidden.emotions[has_words], flat.emotions[has_words])
-        assert not hidden.emotions[~has_words].any()
 
 
 def test_a_modality_is_never_hidden_where_it_is_the_only_one():

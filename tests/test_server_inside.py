@@ -18,12 +18,12 @@ from recording import (
     talk,
     until_sessions,
 )
+from talking import MODERN
 
 from stream_erc import server as server_module
 from stream_erc.config import ServerConfig, Settings
 from stream_erc.server import Server
 
-MODERN = "speech/LJ001-0002.flac"
 SCRIPT = [clip(MODERN), silence(0.8)]
 
 

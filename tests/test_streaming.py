@@ -23,6 +23,7 @@ from recording import (
     whole,
     word_errors,
 )
+from talking import END
 
 from stream_erc import events
 from stream_erc.config import Settings
@@ -33,8 +34,6 @@ from stream_erc.pipeline import Pipeline, open_session
 
 MOST_WORD_ERRORS = 0.15
 """Share of the words; loose, for a recognizer that hears nothing has 1."""
-
-END = {"type": "session.end"}
 
 
 def lines(name):

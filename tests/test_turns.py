@@ -158,6 +158,11 @@ def test_a_click_in_the_pause_does_not_resume_the_turn():
     assert ended(stream).decided == frames(20 + 17)
 
 
+def test_a_click_in_the_pause_is_no_voice_of_the_turn():
+    stream = Stream().voice(20).silence(8).voice(1).silence(30)
+    assert ended(stream).audio.voiced_samples == frames(20)
+
+
 def test_a_voice_at_the_very_end_of_the_silence_is_waited_for():
     stream = Stream().voice(20).silence(16).voice(9)
     assert stream.of(TurnEnded) == []
@@ -246,6 +251,15 @@ def test_a_pause_at_the_greatest_length_ends_the_turn_without_a_rest():
     record = ended(stream)
     assert (record.reason, record.decided) == ("max_length", frames(100))
     assert record.audio.end == frames(90) + to_samples(96)
+
+
+def test_a_voice_that_begins_before_the_cut_starts_its_turn_behind_it():
+    vad = VadConfig(min_speech_ms=96, min_pause_ms=32)
+    stream = Stream(SHORT, vad).voice(98).silence(1).voice(20)
+    record = ended(stream)
+    assert (record.reason, record.audio.end) == ("max_length", frames(100))
+    second = stream.of(TurnStarted)[1]
+    assert second.start == second.voice_start == frames(100)
 
 
 # --- provisional results ------------------------------------------------------
