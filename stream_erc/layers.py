@@ -26,7 +26,6 @@ class Shape:
     window: int = 16  # earlier turns within reach; more gained nothing on IEMOCAP
     n_heads: int = 4
     dropout: float = 0.3
-    voice_dropout: float = 0.5  # of Stage I: voices are few, soon known by heart
 
 
 def make_head(width: int) -> nn.Linear:
@@ -44,7 +43,7 @@ class VoiceStage(nn.Module):
             return nn.Sequential(
                 nn.Linear(size, shape.hidden),
                 nn.GELU(),
-                nn.Dropout(shape.voice_dropout),
+                nn.Dropout(shape.dropout),
                 nn.Linear(shape.hidden, shape.width),
             )
 
