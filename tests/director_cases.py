@@ -103,6 +103,7 @@ class Client:
         )
         self.sent = []
         self.waiting = []
+        self.n_heard = 0  # how often all of a turn was asked about
 
     def take(self, actions):
         for action in actions:
@@ -112,6 +113,9 @@ class Client:
                 assert action.origin.lane is Lane.FINAL
             else:
                 self.waiting.append(action)
+                self.n_heard += isinstance(action, HearRequest) and not is_partial(
+                    action
+                )
         return self
 
     def hear(self, *placed):

@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from turn_stream import FAINT, LOUD, SILENT, Stream
+from turn_stream import configs, play, steps, vads
 
-from stream_erc.config import TurnConfig, VadConfig
+from stream_erc.config import TurnConfig
 from stream_erc.flow import (
     FRAME_SAMPLES,
     TurnEnded,
@@ -17,47 +17,6 @@ from stream_erc.flow import (
     TurnStarted,
     to_samples,
 )
-
-steps = st.lists(
-    st.one_of(
-        st.tuples(st.just("voice"), st.integers(1, 30), st.sampled_from([LOUD, FAINT])),
-        st.tuples(
-            st.just("silence"), st.integers(1, 25), st.sampled_from([SILENT, FAINT])
-        ),
-        st.tuples(
-            st.sampled_from(["flush", "speaker"]), st.integers(0, 511), st.booleans()
-        ),
-    ),
-    max_size=25,
-)
-configs = st.builds(
-    TurnConfig,
-    pre_roll_ms=st.sampled_from([0, 100, 300]),
-    post_roll_ms=st.sampled_from([0, 20, 96, 150]),
-    eager_silence_ms=st.sampled_from([150, 320]),
-    end_silence_ms=st.sampled_from([320, 544]),
-    onset_search_ms=st.sampled_from([0, 100, 1000]),
-    max_turn_ms=st.sampled_from([2600, 19_000]),
-    search_ms=st.sampled_from([50, 1000, 2500]),
-)
-vads = st.builds(
-    VadConfig,
-    min_speech_ms=st.sampled_from([32, 96, 300]),
-    min_pause_ms=st.sampled_from([32, 96, 300]),
-)
-
-
-def play(script, config, vad):
-    """A stream that went through the script and then ended."""
-    stream = Stream(config, vad)
-    for kind, amount, choice in script:
-        if kind == "voice":
-            stream.voice(amount, choice)
-        elif kind == "silence":
-            stream.silence(amount, choice)
-        else:
-            stream.hear(int(amount > 0), choice, length=amount).cut(kind)
-    return stream.cut("end")
 
 
 def any_scenario(test):

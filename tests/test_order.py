@@ -6,11 +6,13 @@ partials are dropped.
 
 import random
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
-from director_cases import Client, feeling, run, words_of, write
+from director_cases import Client, Script, feeling, run, words_of, write
 from hypothesis import given
 from hypothesis import strategies as st
+from turn_stream import configs, play, steps, vads
 
 from stream_erc import events
 from stream_erc.conversation import Conversation
@@ -19,6 +21,7 @@ from stream_erc.flow import (
     ContextAdded,
     MarkerReached,
     TurnEnded,
+    TurnPaused,
     TurnResumed,
 )
 
@@ -192,6 +195,46 @@ def test_dropping_partials_and_the_order_of_answers_change_no_final(
         patient.hear(placed).answer_all()
     (client,) = run(rng, [Client()], [script], drop_share)
     assert finals_of(client) == finals_of(patient)
+
+
+# --- turns as the listening stages make them ------------------------------------
+
+
+def run_stream(rng, stream):
+    """A session that hears a stream's records, answered in any order."""
+    script = Script()
+    script.placed = [(0, record) for record in stream.records]
+    script.n_turns = len(stream.of(TurnEnded))
+    (client,) = run(rng, [Client()], [script.end()])
+    return stream, client
+
+
+any_stream = given(st.builds(run_stream, draws, st.builds(play, steps, configs, vads)))
+
+
+@any_stream
+def test_what_is_said_of_a_stream_is_said_in_order(case):
+    stream, client = case
+    for turn, ended in enumerate(stream.of(TurnEnded)):
+        types = [event.__struct_config__.tag for event in of_turn(client, turn)]
+        assert types[0] == "turn.started"
+        assert types[-3:] == ["turn.ended", "transcript.final", "emotion.final"]
+        (final,) = [
+            final for final in client.of(events.TranscriptFinal) if final.turn == turn
+        ]
+        assert final.text == words_of(len(ended.audio.samples), turn)
+    assert client.types()[-1] == "session.ended"
+
+
+@any_stream
+def test_what_is_heard_in_a_turns_last_pause_is_never_heard_again(case):
+    stream, client = case
+    turns = stream.of((TurnPaused, TurnResumed, TurnEnded))
+    n_without_pause = sum(
+        isinstance(record, TurnEnded) and not isinstance(before, TurnPaused)
+        for before, record in pairwise([None, *turns])
+    )
+    assert client.n_heard == len(stream.of(TurnPaused)) + n_without_pause
 
 
 # --- two sessions, one conversation -------------------------------------------
