@@ -33,7 +33,6 @@ class TurnSoFar:
         decided_ms: When its end was decided; None while it runs.
         text: The words so far.
         stable_chars: So many characters of `text` stay.
-        is_text_final: True once `text` is the final transcript.
         is_rejected: True where the final says that this was not speech.
         label: The emotion so far; None before the first one.
         probabilities: Of every emotion; empty before the first one.
@@ -50,7 +49,6 @@ class TurnSoFar:
     decided_ms: int | None = None
     text: str = ""
     stable_chars: int = 0
-    is_text_final: bool = False
     is_rejected: bool = False
     label: str | None = None
     probabilities: Mapping[str, float] = field(default_factory=dict)
@@ -128,7 +126,6 @@ def advance(turn: TurnSoFar, event: events.TurnEvent) -> TurnSoFar:
                 turn,
                 text=event.text,
                 stable_chars=len(event.text),
-                is_text_final=True,
                 is_rejected=event.rejected,
             )
         case events.EmotionPartial() | events.EmotionFinal():

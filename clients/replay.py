@@ -67,12 +67,10 @@ class Outcome:
     """What came of a replay.
 
     Attributes:
-        n_played: Lines that went out as audio.
         n_finals: Turns that came back with a final emotion.
         n_failed: Lines that could not be played.
     """
 
-    n_played: int = 0
     n_finals: int = 0
     n_failed: int = 0
 
@@ -123,7 +121,6 @@ async def replay_dialogue(
                     player.play(lines, speaker), watch(connection, view, outcome)
                 )
         finally:  # a table of what there was is worth having
-            outcome.n_played += len(player.played)
             view.summarize(player.played)
 
 

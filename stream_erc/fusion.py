@@ -33,9 +33,6 @@ from .model_folder import (
     read_sizes,
 )
 
-DEFAULT_FOLDER = Path(__file__).parent / "models" / "default"
-"""The model that comes with the program."""
-
 Arrays = dict[str, NDArray[Any]]
 
 

@@ -40,7 +40,7 @@ PING_TIMEOUT_S = 120.0
 LAG_INTERVAL_S = 0.05
 
 LISTENING_THREADS = 2
-"""Decoding and voice detection of all sessions; 0.2 ms for 32 ms of audio."""
+"""For the decoding and voice detection of all sessions."""
 
 GREETING = "stream-erc: connect a WebSocket to " + events.PATH + "\n"
 

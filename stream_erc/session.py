@@ -1,4 +1,4 @@
-"""One client: three tasks between its socket, the listening thread and the engine."""
+"""One client: the tasks between its socket, the listening thread and the engine."""
 
 from __future__ import annotations
 
@@ -334,7 +334,8 @@ class Session:
         while event := await self._outbox.get():
             await self._outlet.send(event)
             self._moved.set()
-        self._broken.set_result(None)
+        if not self._broken.done():  # a late partial may have failed meanwhile
+            self._broken.set_result(None)
 
 
 def warn_of(unknown_fields: Sequence[str], time_ms: int) -> list[events.Event]:

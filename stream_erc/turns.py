@@ -123,7 +123,6 @@ class TurnBuilder:
         voice_start = min(detected, sound_start(before, reach, detected))
         start = max(self._floor, voice_start - to_samples(self._config.pre_roll_ms))
         frames = [judged for judged in self._recent if judged.frame.end > start]
-        start = max(start, frames[0].frame.start)
         self._recent.clear()
         self._open = OpenTurn(start, voice_start, detected, frames)
         return TurnStarted(self._turn, self._speaker, start, voice_start)

@@ -9,10 +9,11 @@ import sys
 import numpy as np
 import pytest
 
+from stream_erc.config import DEFAULT_MODEL
 from stream_erc.errors import ModelError
 from stream_erc.flow import EMOTIONS, TurnFeatures, VoiceFeatures
 from stream_erc.functionals import FUNCTIONALS_SIZE
-from stream_erc.fusion import DEFAULT_FOLDER, EmotionModel
+from stream_erc.fusion import EmotionModel
 from stream_erc.model_folder import (
     DIALOGUE_FILE,
     MANIFEST_FILE,
@@ -24,19 +25,19 @@ from stream_erc.model_folder import (
 
 @pytest.fixture(scope="module")
 def model():
-    return EmotionModel(DEFAULT_FOLDER)
+    return EmotionModel(DEFAULT_MODEL)
 
 
 @pytest.fixture
 def folder(tmp_path):
     """A copy of the shipped model that a test may damage."""
-    return shutil.copytree(DEFAULT_FOLDER, tmp_path / "model")
+    return shutil.copytree(DEFAULT_MODEL, tmp_path / "model")
 
 
 def voice(model, seed):
     """A voice like those of training, drawn at random."""
     draw = np.random.default_rng(seed)
-    with np.load(DEFAULT_FOLDER / STATISTICS_FILE) as known:
+    with np.load(DEFAULT_MODEL / STATISTICS_FILE) as known:
         families = [
             known[f"{name}_mean"]
             + known[f"{name}_deviation"]
@@ -254,7 +255,7 @@ def test_a_size_that_is_missing_is_refused(folder):
 
 def test_networks_in_each_others_place_are_refused(folder):
     sums = json.loads((folder / MANIFEST_FILE).read_text())["files"]
-    shutil.copyfile(DEFAULT_FOLDER / DIALOGUE_FILE, folder / TEXT_FILE)
+    shutil.copyfile(DEFAULT_MODEL / DIALOGUE_FILE, folder / TEXT_FILE)
     rewrite(folder, files={**sums, TEXT_FILE: sums[DIALOGUE_FILE]})
     with pytest.raises(ModelError, match=f"{TEXT_FILE}: expected .*ids"):
         EmotionModel(folder)
@@ -262,7 +263,7 @@ def test_networks_in_each_others_place_are_refused(folder):
 
 def test_an_unknown_provider_is_refused():
     with pytest.raises(ModelError, match="NoSuchProvider"):
-        EmotionModel(DEFAULT_FOLDER, providers=("NoSuchProvider",))
+        EmotionModel(DEFAULT_MODEL, providers=("NoSuchProvider",))
 
 
 def test_serving_needs_no_torch():
