@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import chain, cycle
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import numpy as np
 
 from clients.sources import RATE_HZ, Pcm16, decode
-from offline.corpora import read_lines, read_ravdess
+from offline.corpora.collected import read_collected_ravdess
+from offline.corpora.findings import Findings
+from offline.corpora.sources import read_rows
 from stream_erc.errors import ConfigError
 
 COMMITTED = Path(__file__).parents[1] / "tests" / "audio"
@@ -25,6 +28,15 @@ PAUSE_S = (0.8, 1.4)  # voice to voice, drawn evenly
 READING_PAUSE_S = (1.5, 1.5)  # between clips of read speech
 TAIL_S = 1.5  # after the last voice: its turn ends by silence, as all others do
 CLIPS_PER_DIALOGUE = 16
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """A line of `speech/`."""
+
+    file: str
+    text: str
+    source: str
+
 
 Filling = Literal["noise", "zeros"]
 
@@ -121,20 +133,20 @@ def read_pairs(folder: Path, actors: Sequence[int]) -> list[tuple[list[Voice], .
     Raises:
         ConfigError: If an actor has no clips there.
     """
-    utterances = read_ravdess(folder / "ravdess")
+    splits = read_collected_ravdess(folder / "ravdess", Findings(strict=True))
     voices: dict[int, list[Voice]] = {actor: [] for actor in actors}
-    for utterance in utterances:
+    for utterance in chain.from_iterable(splits.values()):
         actor = int(utterance.speaker.removeprefix("actor"))
         if actor in voices:
-            assert utterance.clip is not None and utterance.voice_start_s is not None
+            assert utterance.audio is not None and utterance.start_s is not None
             voices[actor].append(
                 Voice(
-                    file=utterance.clip,
+                    file=Path(utterance.audio),
                     speaker=utterance.speaker,
-                    text=utterance.text,
+                    text=utterance.text or "",
                     emotion=utterance.emotion,
-                    start_s=utterance.voice_start_s,
-                    end_s=utterance.voice_end_s,
+                    start_s=utterance.start_s,
+                    end_s=utterance.end_s,
                 )
             )
     for actor, found in voices.items():
@@ -151,13 +163,10 @@ def read_readings(folder: Path) -> list[Voice]:
         ConfigError: If `speech/clips.jsonl` is missing or lacks a field.
     """
     file = folder / "speech" / "clips.jsonl"
-    try:
-        return [
-            Voice(file.parent / line["file"], line["source"], line["text"], None)
-            for _, line in read_lines(file)
-        ]
-    except KeyError as error:
-        raise ConfigError(f"{file}: expected the field {error} in each line") from error
+    return [
+        Voice(file.parent / row.file, row.source, row.text, None)
+        for _, row in read_rows(file, Reading, Findings(strict=True))
+    ]
 
 
 def alternate(pair: Sequence[Sequence[Voice]], rng: np.random.Generator) -> list[Voice]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.dialogues import to_ms
 from benchmarks.matching import Match, count_word_errors, normalise
 from benchmarks.report import Spread, spread
-from offline.scores import (
+from offline.evaluation.scores import (
     calibration_error,
     confusion,
     unweighted_recall,

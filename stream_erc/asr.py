@@ -34,6 +34,10 @@ CONTEXTS_S = (12, 20, 30)
 8 read ones: word errors stay the same down to 10 s and cost falls with the length;
 below 10 s the decoder falls apart and repeats itself."""
 
+HALVED = 2
+"""CTranslate2 lets a text have half of `max_length` tokens, as openai/whisper has it
+(`WhisperReplica::generate` in its src/models/whisper.cc)."""
+
 CONTEXT_MARGIN_S = 1.0
 """Silence that must remain behind the turn, or the decoder misses its end."""
 
@@ -87,7 +91,7 @@ class Whisper:
             states,
             [[*tokenizer.sot_sequence, tokenizer.no_timestamps]],
             beam_size=1,
-            max_length=token_limit(len(samples)),
+            max_length=HALVED * token_limit(len(samples)),
             return_scores=True,
             return_no_speech_prob=True,
         )[0]
@@ -191,8 +195,8 @@ def context_s(n_samples: int) -> int:
 
 
 def token_limit(n_samples: int) -> int:
-    """Bound the decoder's work: nobody says more than ten tokens a second."""
-    return min(224, 16 + 10 * math.ceil(n_samples / SAMPLE_RATE_HZ))
+    """Bound the decoder's work: nobody says more than eight tokens a second."""
+    return min(224, 8 + 8 * math.ceil(n_samples / SAMPLE_RATE_HZ))
 
 
 def pool(states: Any, n_samples: int) -> Vector:

@@ -35,6 +35,8 @@ from .model_folder import (
 
 Arrays = dict[str, NDArray[Any]]
 
+FAMILIES = ("encoder", "functionals")  # of numbers of a voice
+
 
 class EmotionModel:
     """A model folder, loaded once; keeps nothing of any conversation.
@@ -58,6 +60,8 @@ class EmotionModel:
         self.folder = folder
         self.manifest = read_manifest(folder)
         self._sizes = read_sizes(folder, self.manifest)
+        # What a model never learned from, it would make noise of.
+        self._learned = self.manifest.get("learned", FAMILIES)
         self._text = open_network(folder / TEXT_FILE, threads, providers)
         self._dialogue = open_network(folder / DIALOGUE_FILE, threads, providers)
         check_names(self._text, folder / TEXT_FILE, TEXT_INPUTS, TEXT_OUTPUTS)
@@ -141,11 +145,16 @@ class EmotionModel:
         values = (turn.voice.encoder, turn.voice.functionals)
         tallies = [known.encoder, known.functionals]
         normal: list[NDArray[np.float32] | None] = [None, None]
-        for family, (value, scale) in enumerate(zip(values, self._scales, strict=True)):
-            if value is not None:
+        for family, name in enumerate(FAMILIES):
+            value, scale = values[family], self._scales[family]
+            # Published functionals of another kind are no match for what is measured.
+            is_known = value is not None and value.shape == scale.mean.shape
+            if value is not None and is_known and name in self._learned:
                 normal[family], tallies[family] = normalise(
                     value, scale, tallies[family]
                 )
+        if all(each is None for each in normal):
+            return VoiceFeatures(None, None), context
         counted = SpeakerVoice(turn.speaker, *tallies)
         return VoiceFeatures(*normal), context.with_voice(counted)
 

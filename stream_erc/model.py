@@ -23,7 +23,6 @@ from .layers import (
     FusionStage,
     Shape,
     VoiceStage,
-    unroll,
 )
 
 N_MEMORIES = 4  # per turn: the text's and the voice's GRU state, then their contexts
@@ -138,17 +137,22 @@ class DialogueModel(nn.Module):
         )
 
     def forward(self, turns: Turns) -> Scores:
-        """Score every turn of whole dialogues; turn n rests on turns 0 to n alone."""
+        """Score every turn of whole dialogues.
+
+        Turn n rests on turns 0 to n alone, unless `Shape.causal` is off.
+        """
         present = presence(turns.present)
         voice, entered = self._enter(turns, present)
         states = [
-            unroll(stage, vectors, present[..., row : row + 1])
+            stage.unroll(vectors, present[..., row : row + 1])
             for row, (stage, vectors) in enumerate(
                 zip(self._context_stages, entered, strict=True)
             )
         ]
-        order = torch.arange(present.shape[1])
+        order = torch.arange(present.shape[1], device=present.device)
         distance = order[:, None] - order[None, :]
+        if not self.shape.causal:
+            distance = distance.abs()
         is_near = (distance >= 0) & (distance <= self.shape.window)
         was_heard = present.transpose(1, 2).unsqueeze(2) > 0
         reach = torch.where(is_near & was_heard, distance, -1)
@@ -172,7 +176,7 @@ class DialogueModel(nn.Module):
         present = presence(turns.present)
         voice, entered = self._enter(turns, present)
         states = [
-            stage.advance(
+            stage.forward_gru.advance(
                 vectors, state.states[:, row : row + 1], present[..., row : row + 1]
             )
             for row, (stage, vectors) in enumerate(

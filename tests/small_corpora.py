@@ -1,9 +1,11 @@
-"""Made-up corpora in the layouts that `offline` reads."""
+"""Made-up corpora in the form that `offline` reads: words, clips, published numbers."""
 
 import json
 
 import numpy as np
 import soundfile
+
+from offline.corpora.form import SPLITS, FeatureRow, Utterance, write_corpus
 
 SAYINGS = {
     "neutral": ["It is on the table.", "The bus comes at ten.", "I work on Mondays."],
@@ -14,14 +16,7 @@ SAYINGS = {
     "disgust": ["That is disgusting.", "Yuck, it smells bad.", "How gross of him."],
     "surprise": ["Really? No way!", "Oh my God, what?", "I can't believe it."],
 }
-RAVDESS_NAMES = ("neutral", "calm", "happy")
-IEMOCAP_NAMES = ("neutral", "happiness", "excited", "sadness", "anger", "frustration")
-
-
-def write_lines(file, records):
-    """Write JSON Lines; make the folder."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(json.dumps(record) + "\n" for record in records))
+ACTED_EMOTIONS = ("neutral", "joy", "anger")
 
 
 def sayings():
@@ -29,97 +24,90 @@ def sayings():
     return [(text, emotion) for emotion, texts in SAYINGS.items() for text in texts]
 
 
-def sentiment_of(emotion):
-    return {"neutral": "neutral", "joy": "positive"}.get(emotion, "negative")
-
-
-def write_meld(folder, n_dialogues=2):
-    for stem in ("train", "dev", "test"):
-        write_lines(
-            folder / f"{stem}.jsonl",
+def write_words(folder, n_dialogues=2):
+    """Dialogues of two, every emotion in each."""
+    for split in SPLITS:
+        write_corpus(
+            folder / f"{split}.jsonl",
             [
-                {
-                    "dialogue": f"meld_{stem}_{number}",
-                    "turn": turn,
-                    "speaker": ("Ann", "Bob")[turn % 2],
-                    "text": text,
-                    "emotion": emotion,
-                    "sentiment": sentiment_of(emotion),
-                }
+                Utterance(
+                    dialogue=f"{split} {number}",
+                    turn=turn,
+                    speaker=("Ann", "Bob")[turn % 2],
+                    text=text,
+                    emotion=emotion,
+                )
                 for number in range(n_dialogues)
                 for turn, (text, emotion) in enumerate(sayings())
             ],
         )
 
 
-def write_texts(data):
-    """GoEmotions and the language model's labels."""
-    for stem in ("train", "dev", "test"):
-        write_lines(
-            data / "goemotions" / f"{stem}.jsonl",
-            [{"text": text, "emotions": [emotion]} for text, emotion in sayings()]
-            + [{"text": "Oh no, not this again", "emotions": ["anger", "sadness"]}],
-        )
-    write_lines(
-        data / "pseudo_labels" / "labels.jsonl",
-        [
-            {
-                "id": f"x/{number}",
-                "text": text,
-                "emotion": emotion,
-                "sentiment": sentiment_of(emotion),
-            }
-            for number, (text, emotion) in enumerate(sayings() * 2)
-        ],
-    )
-
-
-def write_iemocap(folder):
-    records = []
-    for session in range(1, 6):
-        for turn, name in enumerate(IEMOCAP_NAMES * 2):
-            is_rated = name != "frustration"
-            records.append(
-                {
-                    "dialogue": f"Ses{session}",
-                    "turn": turn,
-                    "session": session,
-                    "speaker": f"{session}{'FM'[turn % 2]}",
-                    "text": f"Line {turn} of them.",
-                    "emotion": name,
-                    "is09_row": len(records) if is_rated else None,
-                }
+def write_published(folder, width=384, key="is09"):
+    """Dialogues with words and published numbers of the voice; two make a session."""
+    draw = np.random.default_rng(width)
+    for split in SPLITS:
+        lines = [
+            Utterance(
+                dialogue=f"{split} {number}",
+                turn=turn,
+                speaker=("Cat", "Dan")[turn % 2],
+                text=text if turn % 5 else None,
+                emotion=emotion if turn % 4 else None,
+                features=FeatureRow(f"{split}.npz", key, 30 * number + turn)
+                if turn % 3
+                else None,
+                session=f"{split} {number // 2}",
             )
-    write_lines(folder / "utterances.jsonl", records)
-    draw = np.random.default_rng(0)
-    features = draw.standard_normal((len(records), 384)).astype(np.float32)
-    np.savez(folder / "is09.npz", features=features)
+            for number in range(3)
+            for turn, (text, emotion) in enumerate(sayings())
+        ]
+        write_corpus(folder / f"{split}.jsonl", lines)
+        numbers = draw.standard_normal((90, width)).astype(np.float32)
+        np.savez(folder / f"{split}.npz", **{key: numbers})
 
 
-def write_ravdess(folder, actors=(1, 2, 17, 18, 21, 22)):
-    draw = np.random.default_rng(0)
-    records = []
-    for actor in actors:
-        for number, name in enumerate(RAVDESS_NAMES):
-            file = folder / f"actor{actor:02}" / f"{number}.flac"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(file, draw.normal(0.0, 0.05, 16_000), 16_000)
-            records.append(
-                {
-                    "file": f"actor{actor:02}/{number}.flac",
-                    "actor": actor,
-                    "emotion": name,
-                    "text": "Words.",
-                    "voice_start_s": 0.2,
-                    "voice_end_s": 0.8,
-                }
-            )
-    write_lines(folder / "clips.jsonl", records)
+def write_recording(file, seconds=1.0, seed=0):
+    """Noise of 16 kHz."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draw = np.random.default_rng(seed)
+    soundfile.write(file, draw.normal(0.0, 0.05, int(seconds * 16_000)), 16_000)
 
 
-def write_all(data):
-    """All that `offline` wants to find."""
-    write_meld(data / "meld")
-    write_texts(data)
-    write_iemocap(data / "iemocap")
-    write_ravdess(data / "ravdess")
+def write_clips(folder, actors=("1", "2")):
+    """Acted clips, other people in each split, one recording of each person."""
+    for split in SPLITS:
+        lines = []
+        for actor in actors:
+            name = f"audio/{split}_{actor}.wav"
+            write_recording(folder / name, len(ACTED_EMOTIONS), seed=len(lines))
+            for number, emotion in enumerate(ACTED_EMOTIONS):
+                lines.append(
+                    Utterance(
+                        dialogue=f"{split} {actor} {number}",
+                        turn=0,
+                        speaker=f"{split} {actor}",
+                        text="Kids are talking by the door.",
+                        audio=name,
+                        start_s=number + 0.2,
+                        end_s=number + 0.8,
+                        emotion=emotion,
+                    )
+                )
+        write_corpus(folder / f"{split}.jsonl", lines)
+
+
+def write_labels(file, n_rounds=2):
+    """What a language model said of the sayings."""
+    lines = [
+        {
+            "id": f"x/{number}",
+            "text": text,
+            "emotion": emotion,
+            "sentiment": {"neutral": "neutral", "joy": "positive"}.get(
+                emotion, "negative"
+            ),
+        }
+        for number, (text, emotion) in enumerate(sayings() * n_rounds)
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))

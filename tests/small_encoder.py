@@ -1,16 +1,15 @@
-"""A text encoder of random weights, small enough to train in a second."""
-
-import json
+"""Encoders of random weights, small enough to train in a second."""
 
 import pytest
 from small_corpora import sayings
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 
 def write_encoder(folder):
-    """Write config, weights and tokenizer.json as a pre-trained encoder has them."""
+    """Write config, weights and tokenizer.json as a pre-trained text encoder has."""
     words = sorted(
         {
             piece
@@ -35,6 +34,25 @@ def write_encoder(folder):
         num_attention_heads=4,
         intermediate_size=96,
     )
+    torch.manual_seed(0)
     transformers.BertModel(config).save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
-    assert json.loads((folder / "config.json").read_text())
+
+
+def write_speech_encoder(folder):
+    """Write a wav2vec 2.0 of two blocks, 16 numbers wide."""
+    config = transformers.Wav2Vec2Config(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
+        conv_dim=(8, 8),
+        conv_stride=(16, 16),
+        conv_kernel=(16, 16),
+        num_feat_extract_layers=2,
+        num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2,
+    )
+    torch.manual_seed(0)
+    transformers.Wav2Vec2Model(config).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)

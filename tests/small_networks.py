@@ -1,6 +1,7 @@
 """Small random networks and dialogues, quick enough to try every pattern."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,8 @@ torch = pytest.importorskip("torch")
 
 from stream_erc.layers import Shape  # noqa: E402  (needs torch)
 from stream_erc.model import DialogueModel, State, Turns  # noqa: E402
+
+torch.set_num_threads(1)  # more wait for each other longer than they work
 
 SHAPE = Shape(
     text_size=12,
@@ -23,10 +26,15 @@ PATTERNS = list(itertools.product((0.0, 1.0), repeat=3))
 """Every choice of text, encoder and functionals."""
 
 
-def small_model(seed=0):
-    """A network with biases that are not zero, so that each of them matters."""
+def small_model(seed=0, **changes):
+    """A network with biases that are not zero, so that each of them matters.
+
+    Args:
+        seed: Of its weights.
+        changes: Of `SHAPE`.
+    """
     torch.manual_seed(seed)
-    model = DialogueModel(SHAPE).eval()
+    model = DialogueModel(replace(SHAPE, **changes)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() < 2 or parameter.shape[0] == SHAPE.window + 1:

@@ -162,7 +162,7 @@ def test_the_context_is_the_shortest_with_a_second_to_spare(seconds, context):
 
 
 def test_a_loop_is_cut_short_by_the_length_of_the_turn():
-    assert token_limit(SAMPLE_RATE_HZ) == 26
+    assert token_limit(SAMPLE_RATE_HZ) == 16
     assert token_limit(60 * SAMPLE_RATE_HZ) == 224  # Whisper's own limit
 
 

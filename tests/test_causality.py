@@ -36,6 +36,33 @@ def test_who_speaks_later_changes_no_earlier_answer(changed):
 
 
 @pytest.mark.parametrize("name", ["text", "encoder", "functionals"])
+def test_a_network_that_is_not_causal_does_look_ahead(name):
+    """Or the comparison with one would be with ourselves."""
+    model = small_model(causal=False)
+    turns = random_turns(2, 8, present=torch.ones(2, 8, 3))
+    values = getattr(turns, name).clone()
+    values[:, 7] += 1.0
+    other = replace(turns, **{name: values})
+    # Both beyond the reach of attention and within it.
+    for turn in (0, 6):
+        assert not torch.allclose(
+            whole(model, turns)[:, turn], whole(model, other)[:, turn]
+        )
+
+
+def test_to_look_ahead_is_to_look_back_on_the_dialogue_told_backwards():
+    model = small_model(causal=False)
+    for stage in (model.text_context, model.voice_context):
+        stage.backward_gru.load_state_dict(stage.forward_gru.state_dict())
+    turns = random_turns(2, 9)
+    names = ("text", "encoder", "functionals", "present")
+    backwards = {name: getattr(turns, name).flip(1) for name in names}
+    same = turns.same_speaker.flip(1, 2)
+    found = whole(model, replace(turns, **backwards, same_speaker=same))
+    assert torch.allclose(found.flip(1), whole(model, turns), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["text", "encoder", "functionals"])
 def test_an_earlier_turn_does_change_the_answer(name):
     model = small_model()
     turns = random_turns(2, 4, present=torch.ones(2, 4, 3))

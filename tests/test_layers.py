@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("stream_erc", "clients", "offline", "benchmarks")
+LEARNING = ("offline.training", "offline.exporting")  # the rooms with torch
 STORIES = [  # ground floor first; a module imports only from stories below its own
     {"errors"},
     {"events"},
@@ -35,12 +36,13 @@ MAX_FUNCTION_LINES = 50
 
 def files(package):
     return sorted(
-        path for path in (ROOT / package).glob("*.py") if path.stem != "__init__"
+        path for path in (ROOT / package).rglob("*.py") if path.stem != "__init__"
     )
 
 
 def label(path):
-    return f"{path.parent.name}.{path.stem}"
+    """A file's name as it is imported, such as offline.training.loop."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
 def imports(path):
@@ -56,7 +58,8 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom):
             origin = node.module or ""
             if node.level:
-                origin = f"{path.parent.name}.{origin}".rstrip(".")
+                rooms = label(path).split(".")[: -node.level]
+                origin = ".".join([*rooms, origin]).rstrip(".")
             package, _, module = origin.partition(".")
             if module:
                 yield package, module.partition(".")[0]
@@ -116,6 +119,26 @@ def test_torch_stays_in_the_network_and_the_workshop():
     assert users(["clients", "benchmarks"], "torch") == set()
 
 
+def test_of_the_workshop_two_rooms_have_torch():
+    heavy = users(["offline"], "torch", "transformers", "accelerate", "onnx")
+    others = {name for name in heavy if not name.startswith(LEARNING)}
+    # These two load it once their options are read.
+    assert others <= {"offline.commands.train", "offline.commands.export"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in files("offline") if not label(p).startswith(LEARNING)],
+    ids=label,
+)
+def test_the_rooms_without_torch_do_not_lean_on_those_with_it(path):
+    """Commands may; importing them loads no torch, see below."""
+    if path.parent.name != "commands":
+        assert not {("offline", "training"), ("offline", "exporting")} & set(
+            imports(path)
+        )
+
+
 def test_asyncio_lives_where_the_sockets_are():
     assert users(["stream_erc"], "asyncio", "websockets") <= {
         "stream_erc.conversation",  # lets one expire
@@ -162,6 +185,21 @@ def test_the_server_starts_without_torch():
 def test_the_command_knows_its_options_before_any_model():
     loaded = loaded_by("stream_erc.__main__")
     assert loaded.isdisjoint({"torch", "onnxruntime", "ctranslate2", "faster_whisper"})
+
+
+def test_the_workshop_knows_its_commands_before_any_model():
+    loaded = loaded_by("offline.__main__")
+    assert loaded.isdisjoint({"torch", "onnxruntime", "ctranslate2", "faster_whisper"})
+
+
+@pytest.mark.parametrize(
+    "rooms", ["evaluation", "corpora", "transcription", "labelling", "commands"]
+)
+def test_whoever_does_not_train_needs_no_torch(rooms):
+    names = [label(p) for p in files("offline") if p.parent.name == rooms]
+    assert names
+    loaded = loaded_by(", ".join(names))
+    assert loaded.isdisjoint({"torch", "transformers", "accelerate", "onnx"})
 
 
 @pytest.mark.parametrize("module", ["connection", "replay", "microphone"])

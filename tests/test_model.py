@@ -15,6 +15,8 @@ from small_networks import (  # noqa: E402
     whole,
 )
 
+from stream_erc.layers import Gru  # noqa: E402
+
 
 @pytest.mark.parametrize(
     ("name", "column"), [("text", 0), ("encoder", 1), ("functionals", 2)]
@@ -55,6 +57,42 @@ def test_the_gru_stands_still_while_its_modality_is_absent():
         states.append(state.states)
     assert torch.equal(states[2][:, 0], states[5][:, 0])
     assert not torch.equal(states[2][:, 1], states[5][:, 1])
+
+
+def test_the_gru_is_the_one_that_is_known():
+    """`torch.nn.GRU` with the same weights, where every turn is present."""
+    torch.manual_seed(0)
+    ours, theirs = Gru(6), torch.nn.GRU(6, 6, batch_first=True)
+    with torch.no_grad():
+        theirs.weight_ih_l0.copy_(ours.input.weight)
+        theirs.bias_ih_l0.copy_(ours.input.bias)
+        theirs.weight_hh_l0.copy_(ours.state.weight)
+        theirs.bias_hh_l0.copy_(ours.state.bias)
+        entered = torch.randn(3, 7, 6)
+        states = ours.unroll(entered, torch.ones(3, 7, 1))
+        assert torch.allclose(states, theirs(entered)[0], atol=1e-6)
+
+
+def test_layers_of_an_encoder_are_mixed_by_what_was_learned():
+    model = small_model(encoder_layers=2)
+    turns = random_turns(2, 5, present=torch.ones(2, 5, 3))
+    first, second = turns.encoder.chunk(2, -1)
+    with torch.no_grad():
+        model.voice.layer_weights[:] = torch.tensor([50.0, -50.0])
+    other = replace(turns, encoder=torch.cat([first, second + 9.0], -1))
+    assert torch.allclose(whole(model, turns), whole(model, other))
+    other = replace(turns, encoder=torch.cat([first + 9.0, second], -1))
+    assert not torch.allclose(whole(model, turns), whole(model, other))
+
+
+@pytest.mark.parametrize("encoder_layers", [2, 5])
+def test_step_is_forward_for_encoders_of_several_layers(encoder_layers):
+    model = small_model(encoder_layers=encoder_layers)
+    with torch.no_grad():
+        model.voice.layer_weights.normal_()
+    turns = random_turns(2, 3 * SHAPE.window)
+    stepwise, _ = step_by_step(model, turns)
+    assert torch.allclose(stepwise, whole(model, turns), atol=1e-5)
 
 
 def test_the_memory_holds_the_last_turns_oldest_first():

@@ -18,7 +18,7 @@ from small_networks import (  # noqa: E402
     whole,
 )
 
-from offline.export import export_dialogue  # noqa: E402
+from offline.exporting.graphs import write_dialogue_graph  # noqa: E402
 from stream_erc.model_folder import DIALOGUE_INPUTS, DIALOGUE_OUTPUTS  # noqa: E402
 
 N_TURNS = 3 * SHAPE.window  # well beyond the window
@@ -33,7 +33,7 @@ def model():
 @pytest.fixture(scope="module")
 def network(model, tmp_path_factory):
     file = tmp_path_factory.mktemp("export") / "dialogue.onnx"
-    export_dialogue(model, file)
+    write_dialogue_graph(model, file)
     return onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
 
 

@@ -1,0 +1,1 @@
+"""The commands of `python -m offline`, one module each: `add_arguments`, `run`."""

@@ -1,0 +1,165 @@
+"""A model folder and a corpus file -> figures, through the code that serves.
+
+Every turn is played in order, lines without a label as context. What a line has is
+used: its words, its recording, or published features of it; where it has no words, the
+recognizer gives them. The scores compare with published ones only where the corpus, the
+split, the classes and the context are the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from offline.corpora.form import read_corpus
+from offline.evaluation.config import EvaluationConfig
+from offline.evaluation.evaluating import evaluate_corpus
+from offline.evaluation.picture import check_picture, draw_picture
+from offline.evaluation.playing import RememberingModel
+from offline.evaluation.table import table_of
+from offline.exporting.card import add_figures
+from stream_erc.config import DEFAULT_MODEL
+from stream_erc.errors import ConfigError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    add = parser.add_argument
+    add("--corpus", type=Path, required=True, metavar="FILE", help="JSON Lines")
+    add(
+        "--model",
+        type=Path,
+        default=DEFAULT_MODEL,
+        metavar="DIR",
+        help="folder to score; default: the shipped model",
+    )
+    add(
+        "--audio-root",
+        type=Path,
+        metavar="DIR",
+        help="where the corpus's audio paths start; default: beside the corpus",
+    )
+    add(
+        "--modalities",
+        choices=("text", "audio", "both"),
+        default="both",
+        help="what the model is told; default: both",
+    )
+    add(
+        "--context",
+        type=int,
+        metavar="N",
+        help="earlier turns of the dialogue that may be used; default: all",
+    )
+    add(
+        "--labels",
+        metavar="A,B,C",
+        help="classes that count: emotions or sentiments; default: all. Lines with "
+        "another label are context",
+    )
+    add("--limit", type=int, metavar="N", help="only the first N dialogues")
+    add("--strict", action="store_true", help="stop at the first fault")
+    add_conditions(parser)
+    add("--report", type=Path, metavar="FILE.json", help="write all figures")
+    add(
+        "--picture",
+        type=Path,
+        metavar="FILE.png",
+        help="draw confusion, calibration and curve (needs the extra `plot`)",
+    )
+    add(
+        "--card",
+        metavar="NAME",
+        help="put the figures into the model's own card, under this name",
+    )
+
+
+def add_conditions(parser: argparse.ArgumentParser) -> None:
+    """Describe under which other conditions to score, too."""
+    add = parser.add_argument
+    add(
+        "--curve",
+        action="store_true",
+        help="also score the first 25, 50, 75 and 100 %% of each turn",
+    )
+    add(
+        "--asr-errors",
+        metavar="P,Q",
+        help="also score with so many simulated word errors, in percent",
+    )
+    add(
+        "--noise",
+        metavar="DB,DB",
+        help="also score with noise so many decibels below the voice",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of all that is drawn; default: 0",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Score, print, and write what is asked for."""
+    config = EvaluationConfig(
+        audio_root=options.audio_root,
+        modalities=options.modalities,
+        context_turns=options.context,
+        labels=tuple(parts_of(options.labels)),
+        limit_dialogues=options.limit,
+        has_curve=options.curve,
+        word_errors_percent=numbers_of("--asr-errors", options.asr_errors),
+        noise_snrs_db=numbers_of("--noise", options.noise),
+        is_strict=options.strict,
+        seed=options.seed,
+    )
+    if options.picture is not None:
+        check_picture(options.picture)
+    corpus = read_corpus(options.corpus, strict=options.strict)
+    model = RememberingModel(options.model)
+    report = evaluate_corpus(model, corpus, config)
+    print(table_of(report))
+    if options.report is not None:
+        write_report(report, options.report)
+    if options.picture is not None:
+        draw_picture(report, options.picture)
+    if options.card is not None:
+        add_figures(options.model, options.card, report)
+    return 0
+
+
+def parts_of(option: str | None) -> list[str]:
+    """Cut an option at its commas."""
+    return [part.strip() for part in option.split(",")] if option is not None else []
+
+
+def numbers_of(name: str, option: str | None) -> tuple[float, ...]:
+    """Read an option of several numbers.
+
+    Raises:
+        ConfigError: If a part of it is none.
+    """
+    try:
+        return tuple(float(part) for part in parts_of(option))
+    except ValueError as error:
+        raise ConfigError(
+            f"{name}: expected numbers with commas between, got {option!r}"
+        ) from error
+
+
+def write_report(report: dict[str, Any], file: Path) -> None:
+    """Write a report as JSON, making its folder.
+
+    Raises:
+        ConfigError: If it cannot be written.
+    """
+    text = json.dumps(report, indent=1, ensure_ascii=False)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--report: expected a file, got: {error}") from error

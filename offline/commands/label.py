@@ -1,0 +1,190 @@
+r"""Transcripts -> labels, by a language model behind an OpenAI-compatible endpoint.
+
+    python -m offline label CORPUS.jsonl --out labels.jsonl \
+        --endpoint http://localhost:8000/v1 --model NAME
+    python -m offline label --agreement CORPUS.jsonl labels.jsonl
+
+Takes corpus files, or files of {"id", "text"} a line; writes {"id", "text",
+"sentiment", "emotion"} a line. Every answer is kept as it comes: the same command goes
+on where it was stopped, and costs nothing where all is answered. See docs/label.md.
+
+exit codes:
+  0    done; texts whose answers nobody could read are in OUT.unparsed
+  2    settings or input are at fault
+  3    the endpoint is down or refuses (stderr says how); the same command goes on
+  130  interrupted; the same command goes on
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from offline.labelling.agreement import compare_all, read_pairs, write_agreement
+from offline.labelling.cache import Cache
+from offline.labelling.estimate import estimate
+from offline.labelling.job import Job, plan, write_labels
+from offline.labelling.lines import read_lines
+from offline.labelling.prompts import PROMPTS, Prompt
+from offline.labelling.tally import Tally, Usage
+from stream_erc.errors import ConfigError
+
+ENDPOINT_FAILED = 3
+DEFAULT_KEY = "OPENAI_API_KEY"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    add = parser.add_argument
+    add("files", nargs="+", type=Path, metavar="CORPUS.jsonl")
+    add("--out", type=Path, metavar="labels.jsonl", help="where the labels go")
+    add("--endpoint", metavar="URL", help="up to the version: http://HOST:PORT/v1")
+    add("--model", metavar="NAME", help="as the server calls it")
+    add(
+        "--api-key-env",
+        default=DEFAULT_KEY,
+        metavar="NAME",
+        help="environment variable with the key (default: %(default)s; a local server "
+        "needs none)",
+    )
+    add(
+        "--prompt",
+        choices=sorted(PROMPTS),
+        default="ours",
+        help="ours: sentiment and emotion, several texts a request; paper: sentiment, "
+        "one text a request (default: %(default)s)",
+    )
+    add("--per-request", type=int, default=20, metavar="N", help="texts (default: 20)")
+    add("--concurrency", type=int, default=4, metavar="N", help="requests (default: 4)")
+    add("--timeout-s", type=float, default=120.0, metavar="S", help="(default: 120)")
+    add(
+        "--retries",
+        type=int,
+        default=8,
+        metavar="N",
+        help="after 429, 5xx, timeouts and lost connections (default: 8)",
+    )
+    add("--cache", type=Path, metavar="FILE", help="(default: OUT.cache)")
+    add("--strict", action="store_true", help="stop at the first problem of a corpus")
+    add("--dry-run", action="store_true", help="say what it would take; send nothing")
+    add("--price-in", type=float, default=0.0, metavar="X", help="of a million tokens")
+    add("--price-out", type=float, default=0.0, metavar="X", help="of a million tokens")
+    add(
+        "--agreement",
+        action="store_true",
+        help="compare with human labels instead: a corpus and a labels file, or one "
+        "file with llm_* and human_* fields",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Label, estimate or compare.
+
+    Raises:
+        ConfigError: If a setting or the input is at fault.
+    """
+    if options.agreement:
+        for name, agreement in compare_all(read_pairs(options.files)).items():
+            print(write_agreement(name, agreement))
+        return 0
+    check(options)
+    prompt = PROMPTS[options.prompt]
+    lines = read_lines(options.files, strict=options.strict)
+    cache_file = options.cache or options.out.with_name(options.out.name + ".cache")
+    with Cache(cache_file) as cache:
+        job = plan(lines, prompt, options.model, cache, options.per_request)
+        if options.dry_run:
+            tell_estimate(job, prompt, options)
+            return 0
+        return label(job, prompt, options, cache)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Check what argparse cannot.
+
+    Raises:
+        ConfigError: If a setting lacks or is out of range.
+    """
+    for name in ("out", "endpoint", "model"):
+        if not getattr(options, name):
+            raise ConfigError(f"--{name}: expected a value, got none")
+    for name in ("per_request", "concurrency"):
+        if getattr(options, name) < 1:
+            shown = name.replace("_", "-")
+            got = getattr(options, name)
+            raise ConfigError(f"--{shown}: expected 1 or more, got {got}")
+
+
+def tell_estimate(job: Job, prompt: Prompt, options: argparse.Namespace) -> None:
+    """Print what a run would take."""
+    expected = estimate(prompt, job.batches)
+    print(
+        f"{len(job.lines)} utterances, {len(job.keys)} distinct texts, "
+        f"{job.n_cached} cached, {job.n_waiting} to ask\n"
+        f"{expected.n_requests} requests, about {expected.tokens_in} tokens in and "
+        f"{expected.tokens_out} out (characters / 4; no retries, no reasoning)"
+    )
+    if options.price_in or options.price_out:
+        cost = expected.cost(options.price_in, options.price_out)
+        print(f"cost about {cost:.2f}")
+
+
+def label(job: Job, prompt: Prompt, options: argparse.Namespace, cache: Cache) -> int:
+    """Ask for what is waiting, write what there is, and give the exit code."""
+    # A second of imports, and a package that the other commands do without.
+    from offline.labelling.endpoint import Endpoint, EndpointConfig, EndpointDown
+    from offline.labelling.labeller import Labeller
+
+    config = EndpointConfig(
+        url=options.endpoint,
+        model=options.model,
+        api_key=read_key(options.api_key_env),
+        timeout_s=options.timeout_s,
+        retries=options.retries,
+    )
+    # The client's own logger tells of retries; this one would tell of every request.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    endpoint = Endpoint(config, prompt)
+    failure = None
+    with tqdm(total=job.n_waiting, unit="text", disable=None) as bar:
+        labeller = Labeller(endpoint, prompt, options.model, cache, bar.update)
+        try:
+            asyncio.run(labeller.label(job.batches, options.concurrency))
+        except EndpointDown as error:
+            failure = error
+    n_lines = write_labels(job, cache, options.out)
+    tell_outcome(job, labeller.tally, endpoint.usage)
+    print(f"{options.out}: {n_lines} of {len(job.lines)} utterances")
+    if failure is None:
+        return 0
+    print(failure, file=sys.stderr)
+    print("what was labelled is kept; the same command goes on", file=sys.stderr)
+    return ENDPOINT_FAILED
+
+
+def tell_outcome(job: Job, tally: Tally, usage: Usage) -> None:
+    """Print what a run took."""
+    print(
+        f"{tally.n_labelled} texts labelled, {job.n_cached} cached, "
+        f"{tally.n_unparsed} unparsed; {tally.n_requests} requests, "
+        f"{tally.n_unreadable} answers unreadable; {usage.tokens_in} tokens in and "
+        f"{usage.tokens_out} out, as the server counts"
+    )
+
+
+def read_key(name: str) -> str:
+    """Read the key from the environment; local servers take any.
+
+    Raises:
+        ConfigError: If a variable was asked for that is not there.
+    """
+    key = os.environ.get(name, "")
+    if not key and name != DEFAULT_KEY:
+        raise ConfigError(f"--api-key-env: expected a key in {name}, got none")
+    return key or "none"

@@ -1,0 +1,177 @@
+"""Cut recordings into turns and write down what was said: a corpus file.
+
+    python -m offline transcribe calls/ interview.mp3 --out corpus.jsonl
+
+AUDIO is a file that FFmpeg can read, or a folder of them. Each recording becomes a
+dialogue, named by its path below the folder given, without the suffix. It is cut, heard
+and judged by the code of the live server with the settings of the live server: what is
+learned from is like what is served.
+
+Each turn becomes one line: dialogue, turn, speaker, text, audio, start_s and end_s (of
+the voice, in the file) and confidence (0 to 1, the geometric mean of the probabilities
+of the words' tokens; not calibrated). No line has an emotion yet. A turn whose words
+the server would reject (a sigh, a laugh, noise) stays, as there, a turn without text
+and confidence.
+
+With `--channels split` every channel is a speaker of its own ("channel 1", ...), their
+turns merged in the order in which they start. A line still names the whole file: who
+reads the voice from it hears all channels mixed.
+
+A file that cannot be read is named on stderr, and the rest goes on. The command may be
+stopped at any time: called again, it goes on behind the last whole recording. What is
+done stands in a journal beside the corpus file (corpus.jsonl.done), recordings without
+a voice too; keep the two together. With other settings than it was begun with, or after
+something else has changed it, a corpus file is not touched.
+
+Exit code 0; 2 if nothing could be read, or settings or --out are at fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from offline.transcription.journal import GrowingCorpus, Setting
+from offline.transcription.recordings import Recording, find_recordings
+from stream_erc.config import AsrConfig, Settings, read_settings
+from stream_erc.errors import ConfigError
+
+if TYPE_CHECKING:
+    from offline.transcription.transcriber import Transcriber
+
+log = logging.getLogger(__name__)
+
+ASR_OPTIONS = ("whisper", "language", "device", "compute_type", "threads")
+"""Options that are settings of the server's recognizer."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    add = parser.add_argument
+    usual = AsrConfig()
+    add("audio", nargs="+", type=Path, metavar="AUDIO", help="recording, or a folder")
+    add("--out", type=Path, required=True, metavar="FILE", help="corpus file (.jsonl)")
+    add(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="the server's settings file (TOML); options below override it",
+    )
+    add(
+        "--asr-model",
+        dest="whisper",
+        metavar="MODEL",
+        help="CTranslate2 folder, or a name that faster-whisper fetches "
+        f"(default: {usual.whisper})",
+    )
+    add("--language", help=f"of the speech (default: {usual.language})")
+    add("--device", choices=("cpu", "cuda"), help=f"(default: {usual.device})")
+    add("--compute-type", metavar="TYPE", help=f"(default: {usual.compute_type})")
+    add("--threads", type=int, metavar="N", help=f"(default: {usual.threads})")
+    add(
+        "--batch",
+        type=int,
+        default=8,
+        metavar="N",
+        help="turns heard side by side; more suit a GPU (default: %(default)s)",
+    )
+    add(
+        "--channels",
+        choices=("mix", "split"),
+        default="mix",
+        help="one speaker, or one for each channel (default: %(default)s)",
+    )
+    add("--strict", action="store_true", help="stop at the first unreadable file")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Transcribe what is not in the corpus file yet.
+
+    Returns:
+        0; 2 if no recording could be read.
+
+    Raises:
+        ConfigError: If settings, AUDIO or --out are at fault; if strict, at the first
+            recording that cannot be read.
+        ModelError: If the recognizer cannot be loaded.
+    """
+    settings = gather_settings(options)
+    if options.batch < 1:
+        raise ConfigError(f"--batch: expected at least 1, got {options.batch}")
+    recordings = find_recordings(options.audio, options.out)
+    corpus = GrowingCorpus(options.out, list_settings(settings, options.channels))
+    waiting = [one for one in recordings if not corpus.holds(one)]
+    n_failed = 0
+    if waiting:
+        # The settings are checked before seconds of imports.
+        from offline.transcription.transcriber import Transcriber
+
+        is_split = options.channels == "split"
+        transcriber = Transcriber(settings, batch=options.batch, is_split=is_split)
+        n_failed = add_recordings(waiting, corpus, transcriber, strict=options.strict)
+    log.info(
+        "%s: %d recordings transcribed, %d there before, %d could not be read",
+        options.out,
+        len(waiting) - n_failed,
+        len(recordings) - len(waiting),
+        n_failed,
+    )
+    return 2 if n_failed == len(recordings) else 0
+
+
+def gather_settings(options: argparse.Namespace) -> Settings:
+    """Join the server's defaults, its settings file and the options.
+
+    Raises:
+        ConfigError: If the file cannot be read, or a value does not fit.
+    """
+    given = {
+        f"asr.{name}": value
+        for name in ASR_OPTIONS
+        if (value := getattr(options, name)) is not None
+    }
+    return read_settings(options.config, {**given, "asr.workers": 1})
+
+
+def list_settings(settings: Settings, channels: str) -> dict[str, Setting]:
+    """Name the settings that change what is written; not device, threads and batch."""
+    listed: dict[str, Setting] = {"channels": channels}
+    for table in ("vad", "turns", "gates"):
+        values = asdict(getattr(settings, table))
+        listed |= {f"{table}.{name}": value for name, value in values.items()}
+    for name in ("whisper", "language", "compute_type"):
+        listed[f"asr.{name}"] = getattr(settings.asr, name)
+    return listed
+
+
+def add_recordings(
+    recordings: list[Recording],
+    corpus: GrowingCorpus,
+    transcriber: Transcriber,
+    *,
+    strict: bool,
+) -> int:
+    """Transcribe recordings one by one; give how many could not be.
+
+    Raises:
+        ConfigError: If strict, at the first of those.
+    """
+    n_failed = 0
+    for recording in tqdm(recordings, unit="recording", disable=None):
+        try:
+            corpus.check_name(recording)
+            utterances = transcriber.transcribe(recording)
+        except ConfigError as error:
+            if strict:
+                raise
+            tqdm.write(str(error), file=sys.stderr)
+            n_failed += 1
+            continue
+        corpus.add(recording, utterances)
+    return n_failed

@@ -1,0 +1,1 @@
+"""Corpora: one form for all, and readers of the published layouts."""

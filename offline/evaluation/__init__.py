@@ -1,0 +1,1 @@
+"""A model folder and a corpus -> figures; nothing here knows torch."""

@@ -1,0 +1,1 @@
+"""Trained networks -> a model folder."""

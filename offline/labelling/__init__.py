@@ -1,0 +1,1 @@
+"""Transcripts -> labels, by a language model behind an OpenAI-compatible endpoint."""

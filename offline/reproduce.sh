@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# Every act behind docs/results.md, in order. What is done is not done again, so that it
+# may be stopped and started at will.
+#
+#   bash offline/reproduce.sh DATA ENCODER [MPNET]   many hours on two cores
+#   bash offline/reproduce.sh --quick                minutes: made-up corpora, a tiny
+#                                                    encoder, one seed, a few steps
+#
+# DATA is what `python -m offline read collected` takes, with pseudo_labels/labels.jsonl;
+# ENCODER is the folder of all-MiniLM-L6-v2, MPNET that of all-mpnet-base-v2.
+# PYTHON, RUNS and DOCS may be set.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PYTHON=${PYTHON:-.venv/bin/python}
+RUNS=${RUNS:-runs}
+DOCS=${DOCS:-docs}
+SEEDS="0 1 2"
+MANY_SEEDS="0 1 2 3 4"
+LABELS="0 5000 15000 -1"
+SMALLER=()
+
+if [ "${1:-}" = --quick ]; then
+    RUNS=$(mktemp -d) && DOCS=$RUNS/docs && mkdir "$DOCS"
+    trap 'rm -rf "$RUNS"' EXIT
+    cp docs/results.md "$DOCS"
+    DATA=$RUNS/data ENCODER=$RUNS/encoder MPNET=""
+    PYTHONPATH=tests "$PYTHON" -m small_workshop "$DATA" "$ENCODER" "$RUNS/corpora"
+    SEEDS=0 MANY_SEEDS=0 LABELS="0 -1"
+    SMALLER=(--set dialogue.hidden=16 --set dialogue.width=16 --set text.replay=10
+        --set voice.copies=0)
+    for stage in voice context fusion together; do
+        SMALLER+=(--set "dialogue.$stage.steps=4")
+    done
+else
+    DATA=${1:?the folder of the corpora} ENCODER=${2:?the folder of all-MiniLM-L6-v2}
+    MPNET=${3:-}
+fi
+
+workshop() { "$PYTHON" -m offline "$@"; }
+
+# train EXPERIMENT VARIANT RECIPE SEED [option...]
+train() {
+    local run="$RUNS/results/$1/$2/seed-$4" recipe=$3 seed=$4
+    shift 4
+    workshop train --recipe "offline/recipes/$recipe.toml" --corpora "$RUNS/corpora" \
+        --labels "$DATA/pseudo_labels/labels.jsonl" --run "$run" \
+        --text-encoder "$ENCODER" --set "seed=$seed" "${SMALLER[@]}" "$@"
+}
+
+if [ "${1:-}" != --quick ]; then
+    workshop read collected "$DATA" --out "$RUNS/corpora"
+fi
+
+# --- what are the language model's labels worth? -----------------------------------
+for n in $LABELS; do
+    for seed in $SEEDS; do
+        train stage0 "labels $n" meld "$seed" --set "text.n_labels=$n" --stage stage0
+        for recipe in meld iemocap4 mosi; do
+            train "labels-$recipe" "labels $n" $recipe "$seed" \
+                --set "text.n_labels=$n" --start "$RUNS/results/stage0/labels $n/seed-$seed"
+        done
+    done
+done
+for n in 0 -1; do
+    for share in 0.05 0.2; do
+        for seed in $SEEDS; do
+            for recipe in meld iemocap4 mosi; do
+                train "share-$recipe" "labels $n, share $share" $recipe "$seed" \
+                    --set "text.n_labels=$n" \
+                    --set "corpora.${recipe%4}.share=$share" \
+                    --start "$RUNS/results/stage0/labels $n/seed-$seed"
+            done
+        done
+    done
+done
+
+# --- what do causality and the other choices cost? ---------------------------------
+for recipe in iemocap4 meld mosi; do
+    for seed in $MANY_SEEDS; do
+        again=(--start "$RUNS/results/labels-$recipe/labels -1/seed-0" --first dialogue)
+        vary() { train "variants-$recipe" "$1" $recipe "$seed" "${again[@]}" "${@:2}"; }
+        vary "causal"
+        vary "bidirectional" --set dialogue.causal=false
+        vary "no speakers" --set dialogue.speakers=false
+        vary "in stages" --set dialogue.joint=false
+        vary "focal loss" --set dialogue.loss=focal
+        vary "class weights" --set dialogue.class_weights=0.5
+    done
+done
+
+# --- the served models -------------------------------------------------------------
+# serve NAME RECIPE [option...]: train, export to RUNS/models/NAME
+serve() {
+    local name=$1 recipe=$2
+    shift 2
+    train served "$name" "$recipe" 0 "$@"
+    workshop export --run "$RUNS/results/served/$name/seed-0" \
+        --model "$RUNS/models/$name"
+}
+# score MODEL CORPUS REPORT [option...]
+score() {
+    local model=$1 corpus=$2 report=$3
+    shift 3
+    mkdir -p "$DOCS/results/served"
+    workshop evaluate --model "$RUNS/models/$model" --report \
+        "$DOCS/results/served/$model $report.json" \
+        --corpus "$RUNS/corpora/$corpus/test.jsonl" "$@"
+}
+four=neutral,sadness,joy,anger
+
+serve default default
+serve free free
+serve "without iemocap" default --set corpora.iemocap.unseen=true
+serve "without ravdess" default --set corpora.ravdess.unseen=true
+for model in default free "without iemocap" "without ravdess"; do
+    score "$model" meld "meld text" --modalities text
+    score "$model" emorynlp "emorynlp text" --modalities text
+    score "$model" goemotions "goemotions text" --modalities text
+    score "$model" iemocap "iemocap text" --modalities text --labels $four
+done
+for model in default "without iemocap" "without ravdess"; do
+    score "$model" iemocap "iemocap both" --labels $four
+    score "$model" iemocap "iemocap audio" --labels $four --modalities audio
+    score "$model" ravdess "ravdess audio" --modalities audio
+done
+for n in 0 1 4 8 16; do
+    score default iemocap "iemocap both, context $n" --labels $four --context $n
+    score default meld "meld text, context $n" --modalities text --context $n
+done
+score default meld "meld text, robust" --modalities text --curve --asr-errors 5,15,30
+score default ravdess "ravdess audio, robust" --modalities audio --curve --noise 20,10,5
+
+# --- a larger encoder --------------------------------------------------------------
+if [ -n "$MPNET" ]; then
+    ENCODER=$MPNET
+    for n in 0 -1; do
+        train stage0-mpnet "labels $n" meld 0 --set "text.n_labels=$n" --stage stage0
+        for recipe in meld iemocap4 mosi; do
+            train "mpnet-$recipe" "labels $n" $recipe 0 --set "text.n_labels=$n" \
+                --start "$RUNS/results/stage0-mpnet/labels $n/seed-0"
+        done
+    done
+fi
+
+"$PYTHON" -m offline.results "$RUNS/results" "$DOCS"

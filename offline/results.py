@@ -1,0 +1,147 @@
+"""Run folders and reports -> docs/results: `python -m offline.results RUNS DOCS`.
+
+RUNS holds EXPERIMENT/VARIANT/seed-N, each a run folder. Each experiment becomes
+DOCS/results/EXPERIMENT.json, and the table between its two marks in DOCS/results.md is
+written anew; so are the tables of the reports that `evaluate --report` left in
+DOCS/results/served. The words around the tables are nobody's but the author's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+STAGES = {"text": "I text", "voice": "I voice", "context": "II", "fusion": "III"}
+SERVED = "served"
+MARKS = re.compile(r"(<!-- (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+Figures = dict[str, list[float]]
+
+
+def read_variant(folder: Path) -> tuple[dict[str, Any], Figures]:
+    """Give what the runs of a variant have in common, and every test figure's values.
+
+    Args:
+        folder: Of `seed-N` folders; unfinished ones are passed over.
+    """
+    values: Figures = {}
+    made: list[dict[str, Any]] = []
+    for run in sorted(folder.glob("seed-*")):
+        file = run / "figures.json"
+        if not file.is_file():
+            continue
+        stages = json.loads(file.read_text(encoding="utf-8"))
+        made.append(stages.get("made", {}))
+        for stage, title in STAGES.items():
+            for name, value in stages.get(stage, {}).get("test", {}).items():
+                values.setdefault(f"{title}: {name}", []).append(value)
+    about = {
+        "seeds": len(made),
+        "dates": sorted({each["date"] for each in made if "date" in each}),
+        "machines": sorted({each["machine"] for each in made if "machine" in each}),
+        "seconds": [each.get("seconds") for each in made],
+    }
+    return about, values
+
+
+def summarise(values: Sequence[float]) -> dict[str, Any]:
+    """Give mean and sample deviation of a figure, and what they are of."""
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return {
+        "mean": round(statistics.mean(values), 4),
+        "deviation": None if deviation is None else round(deviation, 4),
+        "values": [round(value, 4) for value in values],
+    }
+
+
+def read_experiment(folder: Path) -> dict[str, Any]:
+    """Give an experiment's variants, each with its figures."""
+    variants = {}
+    for variant in sorted(each for each in folder.iterdir() if each.is_dir()):
+        about, values = read_variant(variant)
+        if values:
+            figures = {name: summarise(some) for name, some in values.items()}
+            variants[variant.name] = {**about, "figures": figures}
+    return {"experiment": folder.name, "variants": variants}
+
+
+def table_of(experiment: Mapping[str, Any]) -> Iterator[str]:
+    """Give an experiment as the lines of a Markdown table, in percent."""
+    variants = experiment["variants"]
+    names = list(dict.fromkeys(n for v in variants.values() for n in v["figures"]))
+    yield "| variant | seeds | " + " | ".join(names) + " |"
+    yield "|---|---|" + "---|" * len(names)
+    for name, variant in variants.items():
+        cells = [cell_of(variant["figures"].get(each)) for each in names]
+        yield f"| {name} | {variant['seeds']} | " + " | ".join(cells) + " |"
+
+
+def cell_of(figure: Mapping[str, Any] | None) -> str:
+    """Give a mean, and the deviation where there is one, in percent."""
+    if figure is None:
+        return "–"
+    mean = f"{figure['mean'] * 100:.1f}"
+    if figure["deviation"] is None:
+        return mean
+    return f"{mean} ± {figure['deviation'] * 100:.1f}"
+
+
+def table_of_reports(folder: Path) -> Iterator[str]:
+    """Give the reports of a folder as the lines of a Markdown table."""
+    yield "| report | input | n | weighted F1 | macro F1 | UAR | ECE | calibrated: |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for file in sorted(folder.glob("*.json")):
+        report = json.loads(file.read_text(encoding="utf-8"))
+        shown = [report[name] for name in ("weighted_f1", "macro_f1", "uar")]
+        errors = [report["ece"], report["ece_if_calibrated"]]
+        yield (
+            f"| {file.stem} | {report['modalities']} | {report['n']} | "
+            + " | ".join(f"{value * 100:.1f}" for value in shown)
+            + " | "
+            + " | ".join(f"{value:.3f}" for value in errors)
+            + " |"
+        )
+
+
+def write_tables(page: Path, tables: Mapping[str, Sequence[str]]) -> None:
+    """Put tables between their marks; marks without a table keep what they have."""
+
+    def put(match: re.Match[str]) -> str:
+        lines = tables.get(match["name"])
+        if lines is None:
+            return match[0]
+        return f"{match[1]}{chr(10).join(lines)}\n{match[3]}"
+
+    text = page.read_text(encoding="utf-8")
+    page.write_text(MARKS.sub(put, text), encoding="utf-8")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Gather everything."""
+    if len(arguments) != 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    runs, docs = map(Path, arguments)
+    tables = {}
+    (docs / "results").mkdir(parents=True, exist_ok=True)
+    for folder in sorted(each for each in runs.iterdir() if each.is_dir()):
+        experiment = read_experiment(folder)
+        if experiment["variants"]:
+            file = docs / "results" / f"{folder.name}.json"
+            text = json.dumps(experiment, indent=1)
+            file.write_text(text + "\n", encoding="utf-8")
+            tables[folder.name] = list(table_of(experiment))
+    served = docs / "results" / SERVED
+    if served.is_dir():
+        tables[SERVED] = list(table_of_reports(served))
+    write_tables(docs / "results.md", tables)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

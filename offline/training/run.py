@@ -1,0 +1,226 @@
+"""A run folder: what each stage leaves there for the next.
+
+stage0.pt          Stage 0 of the words
+text.pt            Stage I of the words
+voices/            numbers of the recordings
+vectors.npz        Stage I vectors of the corpora
+dialogue.pt        Stages I (voice) to III, with temperatures
+scales.npz         everybody's voice statistics
+origin.json        the recipe, and where corpora and labels are
+settings.json      what each stage that is done was done with
+figures.json       what each stage reaches, on validation and test
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from stream_erc.errors import ConfigError
+
+from .recipe import Recipe, build
+
+log = logging.getLogger(__name__)
+
+ORIGIN_FILE = "origin.json"
+SETTINGS_FILE = "settings.json"
+FIGURES_FILE = "figures.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a run is trained from.
+
+    Attributes:
+        recipe: How.
+        corpora: Folder of the corpora.
+        labels: Files that the `label` command wrote.
+    """
+
+    recipe: Recipe
+    corpora: Path
+    labels: list[Path]
+
+
+class RunFolder:
+    """Remembers which stages are done, and with which settings.
+
+    Args:
+        folder: Made if missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+
+    def file(self, name: str) -> Path:
+        """Give the path of one of its files."""
+        return self.folder / name
+
+    def remember(self, origin: Origin) -> None:
+        """Keep what the folder is trained from."""
+        content = {
+            "recipe": asdict(origin.recipe),
+            "corpora": str(origin.corpora.resolve()),
+            "labels": [str(file.resolve()) for file in origin.labels],
+        }
+        self._write(ORIGIN_FILE, content)
+
+    def recall(self) -> Origin:
+        """Give what the folder is trained from.
+
+        Raises:
+            ConfigError: If it is no run folder.
+        """
+        content = self._read(ORIGIN_FILE)
+        if not content:
+            raise ConfigError(
+                f"{self.folder}: expected a run folder, got no origin.json"
+            )
+        return Origin(
+            build(Recipe(), content["recipe"], str(self.file(ORIGIN_FILE))),
+            Path(content["corpora"]),
+            [Path(file) for file in content["labels"]],
+        )
+
+    def has(self, stage: str, settings: object) -> bool:
+        """Whether a stage is done.
+
+        Raises:
+            ConfigError: If it was done with other settings.
+        """
+        done = self._read(SETTINGS_FILE)
+        wanted = json.loads(json.dumps(settings))
+        if stage in done and done[stage] != wanted:
+            raise ConfigError(
+                f"{self.folder}: expected {stage} trained with "
+                f"{difference(wanted, done[stage])}; use another --run"
+            )
+        return stage in done
+
+    def once(self, stage: str, settings: object, work: Callable[[], None]) -> None:
+        """Do a stage's work unless it is done.
+
+        Args:
+            stage: Its name.
+            settings: All that its result depends on; becomes JSON.
+            work: Leaves its result in the folder.
+
+        Raises:
+            ConfigError: If it was done with other settings.
+        """
+        if self.has(stage, settings):
+            log.info("%s: done before", stage)
+            return
+        wanted = json.loads(json.dumps(settings))
+        started_s = time.monotonic()
+        work()
+        for file in self.folder.glob("*.checkpoint"):
+            file.unlink()  # what it was for is done
+        self._write(SETTINGS_FILE, {**self._read(SETTINGS_FILE), stage: wanted})
+        made = self._read(FIGURES_FILE).get("made", {})
+        seconds = {
+            **made.get("seconds", {}),
+            stage: round(time.monotonic() - started_s),
+        }
+        self.note("made", {**describe_machine(), "seconds": seconds})
+
+    def copy(self, other: RunFolder, name: str) -> None:
+        """Take a file or folder of another run over; as links, where that works.
+
+        Raises:
+            ConfigError: If the other run has none.
+        """
+        source, target = other.file(name), self.file(name)
+        if not source.exists():
+            raise ConfigError(f"{source}: expected what an earlier run left, got none")
+        if source.is_dir():
+            shutil.copytree(source, target, copy_function=link, dirs_exist_ok=True)
+        else:
+            link(source, target)
+
+    def note(self, stage: str, figures: dict[str, Any]) -> None:
+        """Keep what a stage reaches."""
+        self._write(FIGURES_FILE, {**self._read(FIGURES_FILE), stage: figures})
+
+    def save(self, name: str, model: nn.Module) -> None:
+        """Keep a network's weights, at once or not at all."""
+        fresh = self.file(f"{name}.part")
+        torch.save(model.state_dict(), fresh)
+        fresh.replace(self.file(name))
+
+    def load(self, name: str, model: nn.Module) -> None:
+        """Set a network's weights.
+
+        Raises:
+            ConfigError: If the stage that gives them was not run.
+        """
+        file = self.file(name)
+        if not file.is_file():
+            raise ConfigError(f"{file}: expected weights of an earlier stage, got none")
+        model.load_state_dict(torch.load(file, weights_only=True, map_location="cpu"))
+
+    def _read(self, name: str) -> dict[str, Any]:
+        file = self.file(name)
+        if not file.is_file():
+            return {}
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return content
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        fresh = self.file(f"{name}.part")
+        fresh.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        fresh.replace(self.file(name))
+
+
+def describe_machine() -> dict[str, str]:
+    """Give when and on what this runs."""
+    n_gpus = torch.cuda.device_count()
+    gpus = [torch.cuda.get_device_name(number) for number in range(n_gpus)]
+    parts = [f"{os.cpu_count()} cores, {platform.machine()}", *gpus]
+    return {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": "; ".join(parts)}
+
+
+def link(source: Path | str, target: Path | str) -> None:
+    """Give a file a second name; where the file system cannot, copy it."""
+    target = Path(target)
+    if target.exists() and target.samefile(source):
+        return  # by a run that was stopped
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def difference(wanted: Any, got: Any) -> str:
+    """Name the first setting that differs."""
+    if isinstance(wanted, dict) and isinstance(got, dict):
+        for name in sorted({*wanted, *got}):
+            one, other = wanted.get(name), got.get(name)
+            if one != other:
+                is_deeper = isinstance(one, dict) and isinstance(other, dict)
+                return f"{name} {'' if is_deeper else '= '}{difference(one, other)}"
+    return f"{wanted!r}, got {got!r}"
+
+
+def public_settings(recipe: Recipe) -> dict[str, Any]:
+    """Give the recipe for a manifest: an encoder's folder by its name alone."""
+    settings = asdict(recipe)
+    for part in ("text", "voice"):
+        encoder = settings[part]["encoder"]
+        if Path(encoder).is_absolute():
+            settings[part]["encoder"] = Path(encoder).name
+    return settings

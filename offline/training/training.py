@@ -1,0 +1,324 @@
+"""A recipe and corpora -> a run folder: the stages, one after another."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from offline.corpora.form import (
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Corpus,
+    find_shared_dialogues,
+    read_corpus,
+    tell_problems,
+)
+from offline.corpora.labels import Label, read_labels
+from offline.exporting.folder import Trained, sha256
+from offline.exporting.trials import Trial, compare
+from stream_erc.context import VoiceScale
+from stream_erc.errors import ConfigError
+from stream_erc.layers import Shape
+from stream_erc.model import DialogueModel
+
+from .calibration import fit_temperatures, measure_prior
+from .dialogue_stages import CONTEXT, FUSION, TOGETHER, VOICE, DialogueTraining
+from .dialogues import Floats
+from .material import Gathering, Material, Splits, choose, find_folder, only
+from .recipe import Recipe
+from .run import Origin, RunFolder
+from .speech_encoder import count_layers, make_encode
+from .stage_figures import stage_figures
+from .text_training import TextTraining
+from .voices import Voices, has_recordings, hear_corpus, read_published, read_voices
+
+log = logging.getLogger(__name__)
+
+RESULTS = {
+    "stage0": "stage0.pt",
+    "text": "text.pt",
+    "voices": "voices",
+    "vectors": "vectors.npz",
+    "dialogue": "dialogue.pt",
+}
+"""The stages in order, and what each leaves in the run folder."""
+
+STAGE0_SETTINGS = (
+    "encoder",
+    "n_labels",
+    "frozen_layers",
+    "pretrain",
+    "batch",
+    "weight_decay",
+    "sentiment_weight",
+    "augment",
+)
+
+
+class Training:
+    """Walks through the stages; each is done once in a run folder.
+
+    Args:
+        origin: What is trained, from what, and how.
+        folder: The run folder, where everything goes.
+        strict: Whether the first problem of a corpus ends it.
+
+    Raises:
+        ConfigError: If a corpus is missing, or has a problem and `strict` is on.
+    """
+
+    def __init__(self, origin: Origin, folder: Path, *, strict: bool = False) -> None:
+        recipe = origin.recipe
+        self._recipe = recipe
+        self._whole = {
+            name: read_splits(find_folder(origin.corpora, name), strict=strict)
+            for name in recipe.corpora
+        }
+        said = read_all_labels(origin.labels, strict=strict)
+        self._label_sums = [sha256(file) for file in origin.labels]
+        self._run = RunFolder(folder)
+        for stage in RESULTS:  # before anything is written
+            self._run.has(stage, self._settings(stage))
+        self._run.remember(origin)
+        self._chosen = {
+            (name, split): choose(corpus, recipe.corpora[name], split, recipe.seed)
+            for name, splits in self._whole.items()
+            for split, corpus in splits.items()
+        }
+        self._corpora = {
+            name: {s: only(c, self._chosen[name, s]) for s, c in splits.items()}
+            for name, splits in self._whole.items()
+        }
+        self._words = TextTraining(recipe, self._corpora, said, self._run)
+
+    def run(self, stage: str) -> None:
+        """Run one of `STAGES`, unless it is done."""
+        work = {
+            "stage0": self._words.pretrain,
+            "text": self._words.tune,
+            "voices": self._hear,
+            "vectors": self._words.embed,
+            "dialogue": self._converse,
+        }
+        self._run.once(stage, self._settings(stage), work[stage])
+
+    def take_over(self, start: Path, stages: Sequence[str]) -> None:
+        """Take the results of the first stages over from another run folder.
+
+        Raises:
+            ConfigError: If they are not there.
+        """
+        for stage in stages:
+            work = partial(self._run.copy, RunFolder(start), RESULTS[stage])
+            self._run.once(stage, self._settings(stage), work)
+
+    def load(self) -> Trained:
+        """Give what was trained, ready for export.
+
+        Raises:
+            ConfigError: If a stage was not run.
+        """
+        text = self._words.load()
+        scales = read_scales(self._run)
+        model = make_model(
+            self._recipe, text.size, len(scales[0].mean), len(scales[1].mean)
+        )
+        self._run.load("dialogue.pt", model)
+        families = zip(("encoder", "functionals"), scales, strict=True)
+        heard = [family for family, scale in families if scale.mean.any()]
+        learned = ("text", *heard)
+        return Trained(text, self._words.tokenizer(), model.eval(), scales, learned)
+
+    def material(self) -> Material:
+        """Gather what the dialogue stages learn from and are scored on."""
+        return self._gathering({}).gather()
+
+    def compare_forms(self, trained: Trained) -> list[Trial]:
+        """Measure on validation what smaller weights of the text encoder cost."""
+        return compare(
+            trained,
+            self._words.validation_texts(),
+            lambda vectors: self._gathering(vectors).held_out(VALIDATION),
+            self._recipe.dialogue,
+        )
+
+    def _gathering(self, others: Mapping[str, Floats]) -> Gathering:
+        """Put everything together, some vectors taken for others."""
+        with np.load(self._run.file("vectors.npz"), allow_pickle=False) as arrays:
+            vectors = {**arrays, **others}
+        return Gathering(self._recipe, self._corpora, vectors, self._read_voices())
+
+    def _settings(self, stage: str) -> dict[str, Any]:
+        """Give all that a stage's result depends on."""
+        everything = asdict(self._recipe)
+        text = everything["text"]
+        if stage == "voices":
+            return {"voice": everything["voice"]}
+        if stage == "stage0":
+            kept = {name: text[name] for name in STAGE0_SETTINGS}
+            return {"seed": self._recipe.seed, "text": kept, "labels": self._label_sums}
+        parts = {name: everything[name] for name in ("seed", "corpora", "text")}
+        if stage == "dialogue":
+            parts["dialogue"] = everything["dialogue"]
+        return parts
+
+    def _hear(self) -> None:
+        self._run.file("voices").mkdir(exist_ok=True)
+        heard = [
+            (name, split, corpus)
+            for name, splits in self._whole.items()
+            for split, corpus in splits.items()
+            if has_recordings(corpus.utterances)
+        ]
+        if not heard:
+            return
+        voice = self._recipe.voice
+        encode = make_encode(voice.encoder)
+        for name, split, corpus in heard:
+            copies = voice.copies if split == TRAIN else 0
+            place = self._run.file("voices") / name / split
+            tell_problems(hear_corpus(corpus, place, encode, voice.augment, copies))
+
+    def _read_voices(self) -> dict[tuple[str, str], Voices]:
+        voices = {}
+        for (name, split), numbers in self._chosen.items():
+            corpus = self._whole[name][split]
+            found = read_voices(self._run.file("voices") / name / split)
+            found = found or read_published(corpus)
+            some = found and found.only(numbers)
+            if some and len(some.utterance):
+                voices[name, split] = some
+        return voices
+
+    def _converse(self) -> None:
+        recipe, material = self._recipe, self.material()
+        torch.manual_seed(recipe.seed)
+        sizes = material.sizes
+        model = make_model(recipe, sizes.text, sizes.encoder, sizes.functionals)
+        training = DialogueTraining(
+            model,
+            recipe.dialogue,
+            material.sources,
+            lambda stage: stage_figures(
+                model, stage, material.validation, recipe.dialogue
+            ),
+            self._run.folder,
+            recipe.seed,
+        )
+        courses = recipe.dialogue
+        if courses.joint:
+            training.run(TOGETHER, courses.together)
+        else:
+            training.run(VOICE, courses.voice)
+            training.run(CONTEXT, courses.context)
+            training.run(FUSION, courses.fusion)
+        model.cpu().eval()
+        model.temperatures[:] = fit_temperatures(
+            model, material.validation, recipe.dialogue
+        )
+        model.prior[:] = measure_prior(material.sources)
+        log.info("temperatures %s", model.temperatures.tolist())
+        self._note(model, material)
+        write_scales(self._run, material.scales)
+        self._run.save("dialogue.pt", model)
+
+    def _note(self, model: DialogueModel, material: Material) -> None:
+        """Keep the figures of every stage, on validation and on test."""
+        for stage in (VOICE, CONTEXT, FUSION):
+            figures = {
+                split: stage_figures(model, stage, held_out, self._recipe.dialogue)
+                for split, held_out in (
+                    (VALIDATION, material.validation),
+                    (TEST, material.test),
+                )
+            }
+            self._run.note(stage.name, figures)
+
+
+def read_splits(folder: Path, *, strict: bool) -> Splits:
+    """Read a corpus's files, and name what is wrong with them.
+
+    Raises:
+        ConfigError: If one cannot be read; at the first problem if `strict`.
+    """
+    corpora: dict[str, Corpus] = {
+        split: read_corpus(folder / f"{split}.jsonl", strict=strict)
+        for split in SPLITS
+        if (folder / f"{split}.jsonl").is_file()
+    }
+    problems = find_shared_dialogues(corpora)
+    if problems and strict:
+        raise ConfigError(str(problems[0]))
+    for corpus in corpora.values():
+        problems += corpus.problems
+    tell_problems(problems)
+    return corpora
+
+
+def read_all_labels(files: list[Path], *, strict: bool) -> list[Label]:
+    """Read label files, and name what is wrong with them."""
+    labels: list[Label] = []
+    for file in files:
+        found = read_labels(file, strict=strict)
+        tell_problems(found.problems)
+        labels += found.labels
+    return labels
+
+
+def make_model(
+    recipe: Recipe, text_size: int, encoder_size: int, functionals_size: int
+) -> DialogueModel:
+    """Give the untrained network."""
+    dialogue = recipe.dialogue
+    return DialogueModel(
+        Shape(
+            text_size=text_size,
+            encoder_size=encoder_size,
+            functionals_size=functionals_size,
+            hidden=dialogue.hidden,
+            width=dialogue.width,
+            window=dialogue.window,
+            encoder_layers=count_layers(recipe.voice.encoder),
+            dropout=dialogue.dropout,
+            causal=dialogue.causal,
+        )
+    )
+
+
+def write_scales(run: RunFolder, scales: tuple[VoiceScale, VoiceScale]) -> None:
+    """Keep everybody's voice statistics."""
+    encoder, functionals = scales
+    np.savez(
+        run.file("scales.npz"),
+        encoder_mean=encoder.mean,
+        encoder_deviation=encoder.deviation,
+        functionals_mean=functionals.mean,
+        functionals_deviation=functionals.deviation,
+    )
+
+
+def read_scales(run: RunFolder) -> tuple[VoiceScale, VoiceScale]:
+    """Give everybody's voice statistics, of the encoder and of the functionals.
+
+    Raises:
+        ConfigError: If the dialogue stages were not run.
+    """
+    try:
+        with np.load(run.file("scales.npz"), allow_pickle=False) as arrays:
+            return (
+                VoiceScale(arrays["encoder_mean"], arrays["encoder_deviation"]),
+                VoiceScale(arrays["functionals_mean"], arrays["functionals_deviation"]),
+            )
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{run.folder}: expected the dialogue stages trained, got none"
+        ) from error

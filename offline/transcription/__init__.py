@@ -1,0 +1,1 @@
+"""Recordings -> a corpus file: cut and heard by the code that serves."""
