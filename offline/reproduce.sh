@@ -12,20 +12,22 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-.venv/bin/python}
-RUNS=${RUNS:-runs}
+RUNS=${RUNS:-}
 DOCS=${DOCS:-docs}
+RECIPES="meld iemocap4 mosi"
+SHARES="0.05 0.2"
 SEEDS="0 1 2"
 MANY_SEEDS="0 1 2 3 4"
-LABELS="0 5000 15000 -1"
+LABELS="0 5000 15000 all"
 SMALLER=()
 
 if [ "${1:-}" = --quick ]; then
-    RUNS=$(mktemp -d) && DOCS=$RUNS/docs && mkdir "$DOCS"
-    trap 'rm -rf "$RUNS"' EXIT
+    [ -n "$RUNS" ] || { RUNS=$(mktemp -d) && trap 'rm -rf "$RUNS"' EXIT; }
+    DOCS=$RUNS/docs && mkdir -p "$DOCS"
     cp docs/results.md "$DOCS"
     DATA=$RUNS/data ENCODER=$RUNS/encoder MPNET=""
     PYTHONPATH=tests "$PYTHON" -m small_workshop "$DATA" "$ENCODER" "$RUNS/corpora"
-    SEEDS=0 MANY_SEEDS=0 LABELS="0 -1"
+    RECIPES=iemocap4 SHARES=0.2 SEEDS=0 MANY_SEEDS=0 LABELS="0 all"
     SMALLER=(--set dialogue.hidden=16 --set dialogue.width=16 --set text.replay=10
         --set voice.copies=0)
     for stage in voice context fusion together; do
@@ -33,7 +35,7 @@ if [ "${1:-}" = --quick ]; then
     done
 else
     DATA=${1:?the folder of the corpora} ENCODER=${2:?the folder of all-MiniLM-L6-v2}
-    MPNET=${3:-}
+    MPNET=${3:-} RUNS=${RUNS:-runs}
 fi
 
 workshop() { "$PYTHON" -m offline "$@"; }
@@ -54,37 +56,38 @@ fi
 # --- what are the language model's labels worth? -----------------------------------
 for n in $LABELS; do
     for seed in $SEEDS; do
-        train stage0 "labels $n" meld "$seed" --set "text.n_labels=$n" --stage stage0
-        for recipe in meld iemocap4 mosi; do
-            train "labels-$recipe" "labels $n" $recipe "$seed" \
-                --set "text.n_labels=$n" --start "$RUNS/results/stage0/labels $n/seed-$seed"
+        train stage0 "labels-$n" meld "$seed" --set "text.n_labels=${n/all/-1}" --stage stage0
+        for recipe in $RECIPES; do
+            train "labels-$recipe" "labels-$n" $recipe "$seed" \
+                --set "text.n_labels=${n/all/-1}" \
+                --start "$RUNS/results/stage0/labels-$n/seed-$seed"
         done
     done
 done
-for n in 0 -1; do
-    for share in 0.05 0.2; do
+for n in 0 all; do
+    for share in $SHARES; do
         for seed in $SEEDS; do
-            for recipe in meld iemocap4 mosi; do
-                train "share-$recipe" "labels $n, share $share" $recipe "$seed" \
-                    --set "text.n_labels=$n" \
+            for recipe in $RECIPES; do
+                train "share-$recipe" "labels-$n-share-$share" $recipe "$seed" \
+                    --set "text.n_labels=${n/all/-1}" \
                     --set "corpora.${recipe%4}.share=$share" \
-                    --start "$RUNS/results/stage0/labels $n/seed-$seed"
+                    --start "$RUNS/results/stage0/labels-$n/seed-$seed"
             done
         done
     done
 done
 
 # --- what do causality and the other choices cost? ---------------------------------
-for recipe in iemocap4 meld mosi; do
+for recipe in $RECIPES; do
     for seed in $MANY_SEEDS; do
-        again=(--start "$RUNS/results/labels-$recipe/labels -1/seed-0" --first dialogue)
+        again=(--start "$RUNS/results/labels-$recipe/labels-all/seed-0" --first dialogue)
         vary() { train "variants-$recipe" "$1" $recipe "$seed" "${again[@]}" "${@:2}"; }
-        vary "causal"
-        vary "bidirectional" --set dialogue.causal=false
-        vary "no speakers" --set dialogue.speakers=false
-        vary "in stages" --set dialogue.joint=false
-        vary "focal loss" --set dialogue.loss=focal
-        vary "class weights" --set dialogue.class_weights=0.5
+        vary causal
+        vary bidirectional --set dialogue.causal=false
+        vary no-speakers --set dialogue.speakers=false
+        vary in-stages --set dialogue.joint=false
+        vary focal --set dialogue.loss=focal
+        vary class-weights --set dialogue.class_weights=0.5
     done
 done
 
@@ -101,43 +104,42 @@ serve() {
 score() {
     local model=$1 corpus=$2 report=$3
     shift 3
-    mkdir -p "$DOCS/results/served"
-    workshop evaluate --model "$RUNS/models/$model" --report \
-        "$DOCS/results/served/$model $report.json" \
-        --corpus "$RUNS/corpora/$corpus/test.jsonl" "$@"
+    workshop evaluate --model "$RUNS/models/$model" \
+        --corpus "$RUNS/corpora/$corpus/test.jsonl" \
+        --report "$DOCS/results/served/$model/$report.json" "$@"
 }
 four=neutral,sadness,joy,anger
 
 serve default default
 serve free free
-serve "without iemocap" default --set corpora.iemocap.unseen=true
-serve "without ravdess" default --set corpora.ravdess.unseen=true
-for model in default free "without iemocap" "without ravdess"; do
-    score "$model" meld "meld text" --modalities text
-    score "$model" emorynlp "emorynlp text" --modalities text
-    score "$model" goemotions "goemotions text" --modalities text
-    score "$model" iemocap "iemocap text" --modalities text --labels $four
+serve without-iemocap default --set corpora.iemocap.unseen=true
+serve without-ravdess default --set corpora.ravdess.unseen=true
+for model in default free without-iemocap without-ravdess; do
+    score "$model" meld meld-text --modalities text
+    score "$model" emorynlp emorynlp-text --modalities text
+    score "$model" goemotions goemotions-text --modalities text
+    score "$model" iemocap iemocap-text --modalities text --labels $four
 done
-for model in default "without iemocap" "without ravdess"; do
-    score "$model" iemocap "iemocap both" --labels $four
-    score "$model" iemocap "iemocap audio" --labels $four --modalities audio
-    score "$model" ravdess "ravdess audio" --modalities audio
+for model in default without-iemocap without-ravdess; do
+    score "$model" iemocap iemocap-both --labels $four
+    score "$model" iemocap iemocap-audio --labels $four --modalities audio
+    score "$model" ravdess ravdess-audio --modalities audio
 done
 for n in 0 1 4 8 16; do
-    score default iemocap "iemocap both, context $n" --labels $four --context $n
-    score default meld "meld text, context $n" --modalities text --context $n
+    score default iemocap "iemocap-both-context-$n" --labels $four --context $n
+    score default meld "meld-text-context-$n" --modalities text --context $n
 done
-score default meld "meld text, robust" --modalities text --curve --asr-errors 5,15,30
-score default ravdess "ravdess audio, robust" --modalities audio --curve --noise 20,10,5
+score default meld meld-text-robust --modalities text --curve --asr-errors 5,15,30
+score default ravdess ravdess-audio-robust --modalities audio --curve --noise 20,10,5
 
 # --- a larger encoder --------------------------------------------------------------
 if [ -n "$MPNET" ]; then
     ENCODER=$MPNET
-    for n in 0 -1; do
-        train stage0-mpnet "labels $n" meld 0 --set "text.n_labels=$n" --stage stage0
-        for recipe in meld iemocap4 mosi; do
-            train "mpnet-$recipe" "labels $n" $recipe 0 --set "text.n_labels=$n" \
-                --start "$RUNS/results/stage0-mpnet/labels $n/seed-0"
+    for n in 0 all; do
+        train stage0-mpnet "labels-$n" meld 0 --set "text.n_labels=${n/all/-1}" --stage stage0
+        for recipe in $RECIPES; do
+            train "mpnet-$recipe" "labels-$n" $recipe 0 --set "text.n_labels=${n/all/-1}" \
+                --start "$RUNS/results/stage0-mpnet/labels-$n/seed-0"
         done
     done
 fi

@@ -95,12 +95,13 @@ def table_of_reports(folder: Path) -> Iterator[str]:
     """Give the reports of a folder as the lines of a Markdown table."""
     yield "| report | input | n | weighted F1 | macro F1 | UAR | ECE | calibrated: |"
     yield "|---|---|---|---|---|---|---|---|"
-    for file in sorted(folder.glob("*.json")):
+    for file in sorted(folder.rglob("*.json")):
         report = json.loads(file.read_text(encoding="utf-8"))
+        name = file.relative_to(folder).with_suffix("")
         shown = [report[name] for name in ("weighted_f1", "macro_f1", "uar")]
         errors = [report["ece"], report["ece_if_calibrated"]]
         yield (
-            f"| {file.stem} | {report['modalities']} | {report['n']} | "
+            f"| {name} | {report['modalities']} | {report['n']} | "
             + " | ".join(f"{value * 100:.1f}" for value in shown)
             + " | "
             + " | ".join(f"{value:.3f}" for value in errors)

@@ -1,0 +1,85 @@
+"""Run folders and reports -> JSON and tables of docs/results.md."""
+
+import json
+
+import pytest
+
+from offline.results import cell_of, main, read_experiment, summarise
+
+PAGE = """# Results
+
+Words stay.
+
+<!-- labels -->
+| old |
+<!-- end -->
+
+<!-- served -->
+<!-- end -->
+
+<!-- other -->
+kept
+<!-- end -->
+"""
+
+
+def write_run(folder, score):
+    folder.mkdir(parents=True)
+    figures = {
+        "text": {"validation": {"meld": 0.9}, "test": {"meld": score}},
+        "made": {"date": "2026-01-02", "machine": "2 cores", "seconds": {"text": 3}},
+    }
+    (folder / "figures.json").write_text(json.dumps(figures))
+
+
+@pytest.fixture
+def runs(tmp_path):
+    for seed, score in enumerate((0.6, 0.64)):
+        write_run(tmp_path / "runs" / "labels" / "labels-0" / f"seed-{seed}", score)
+    write_run(tmp_path / "runs" / "labels" / "labels-all" / "seed-0", 0.7)
+    (tmp_path / "runs" / "labels" / "labels-all" / "seed-1").mkdir()  # not done yet
+    return tmp_path / "runs"
+
+
+def test_the_test_figures_of_all_seeds_come_together(runs):
+    variants = read_experiment(runs / "labels")["variants"]
+    assert list(variants) == ["labels-0", "labels-all"]
+    assert variants["labels-0"]["seeds"] == 2
+    assert variants["labels-all"]["seeds"] == 1
+    figure = variants["labels-0"]["figures"]["I text: meld"]
+    assert figure == {"mean": 0.62, "deviation": 0.0283, "values": [0.6, 0.64]}
+    assert variants["labels-0"]["dates"] == ["2026-01-02"]
+
+
+def test_one_seed_has_no_deviation():
+    assert summarise([0.5])["deviation"] is None
+    assert cell_of(summarise([0.5])) == "50.0"
+    assert cell_of(summarise([0.6, 0.64])) == "62.0 ± 2.8"
+    assert cell_of(None) == "–"
+
+
+def test_tables_are_put_between_their_marks_and_words_stay(runs, tmp_path):
+    docs = tmp_path / "docs"
+    report = {"modalities": "text", "n": 7, "weighted_f1": 0.5, "macro_f1": 0.25}
+    report |= {"uar": 0.125, "ece": 0.0321, "ece_if_calibrated": 0.021}
+    served = docs / "results" / "served" / "default"
+    served.mkdir(parents=True)
+    (served / "meld-text.json").write_text(json.dumps(report))
+    (docs / "results.md").write_text(PAGE)
+    assert main([str(runs), str(docs)]) == 0
+    page = (docs / "results.md").read_text()
+    assert "| labels-0 | 2 | 62.0 ± 2.8 |" in page
+    assert "| default/meld-text | text | 7 | 50.0 | 25.0 | 12.5 | 0.032 |" in page
+    assert "old" not in page
+    assert "Words stay." in page
+    assert "<!-- other -->\nkept\n<!-- end -->" in page
+    written = json.loads((docs / "results" / "labels.json").read_text())
+    assert written["experiment"] == "labels"
+    before = page
+    assert main([str(runs), str(docs)]) == 0
+    assert (docs / "results.md").read_text() == before
+
+
+def test_it_wants_two_folders(capsys):
+    assert main(["only one"]) == 2
+    assert "RUNS" in capsys.readouterr().err
