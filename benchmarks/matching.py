@@ -151,18 +151,3 @@ def normalise(text: str) -> list[str]:
     """Give the words to compare: lower case, hyphens as spaces, no other marks."""
     spaced = re.sub(r"[-–—]", " ", text.lower())
     return re.sub(r"[^\w\s]|_", "", spaced).split()
-
-
-def count_word_errors(wanted: Sequence[str], given: Sequence[str]) -> int:
-    """Count the fewest substitutions, deletions and insertions between two texts.
-
-    Levenshtein (1966), one row of the table at a time.
-    """
-    row = list(range(len(given) + 1))
-    for n_wanted, word in enumerate(wanted, start=1):
-        diagonal, row[0] = row[0], n_wanted
-        for n_given, other in enumerate(given, start=1):
-            substituted = diagonal + (word != other)
-            diagonal = row[n_given]
-            row[n_given] = min(substituted, row[n_given] + 1, row[n_given - 1] + 1)
-    return row[-1]

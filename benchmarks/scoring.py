@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.dialogues import to_ms
-from benchmarks.matching import Match, count_word_errors, normalise
+from benchmarks.matching import Match, normalise
 from benchmarks.report import Spread, spread
+from offline.evaluation.mishearing import count_word_errors
 from offline.evaluation.scores import (
     calibration_error,
     confusion,

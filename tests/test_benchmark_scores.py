@@ -3,7 +3,7 @@
 import pytest
 from benchmark_cases import a_clip, a_turn, an_emotion
 
-from benchmarks.matching import count_word_errors, gather, match, normalise
+from benchmarks.matching import gather, match, normalise
 from benchmarks.scoring import (
     measure_boundaries,
     one_turn_share,
@@ -11,6 +11,7 @@ from benchmarks.scoring import (
     word_error_rate,
 )
 from clients.connection import Arrival
+from offline.evaluation.mishearing import count_word_errors
 from stream_erc import events
 from stream_erc.flow import EMOTIONS
 
