@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .flow import EMOTIONS, SENTIMENTS
 
 TEXT, VOICE = 0, 1  # the two modalities, wherever they are numbered
+VOICE_WEIGHT = 0.75  # of its judgement at first; best on IEMOCAP's validation
 MASKED = -1e9  # score of what must not be looked at; softmax makes it exactly 0
 
 
@@ -212,7 +213,12 @@ class ContextStage(nn.Module):
 
 
 class FusionStage(nn.Module):
-    """Stage III: each modality looks at the other's past, then both are judged."""
+    """Stage III: the two modalities' own judgements, added up and corrected.
+
+    For the correction each modality looks at the other's past, as in the paper. Without
+    the sum that it corrects, this stage learns from Stage II's overfit vectors and ends
+    below it: on IEMOCAP's validation 71 instead of 77.
+    """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -223,10 +229,14 @@ class FusionStage(nn.Module):
         self.dropout = nn.Dropout(shape.dropout)
         self.hidden = nn.Linear(2 * shape.width + 2, shape.width)
         self.head = make_head(shape.width)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        self.weights = nn.Parameter(torch.tensor([1.0, VOICE_WEIGHT]))
 
     def forward(
         self,
         contexts: Sequence[Tensor],
+        judgements: Sequence[Tensor],
         memories: Sequence[Tensor],
         reach: Tensor,
         same: Tensor,
@@ -236,6 +246,7 @@ class FusionStage(nn.Module):
 
         Args:
             contexts: Of text and voice, each (B, N, width).
+            judgements: Stage II's scores of the same, each (B, N, 10).
             memories: Likewise, each (B, M, width).
             reach: As in `model.Sight`.
             same: As in `model.Sight`.
@@ -249,5 +260,20 @@ class FusionStage(nn.Module):
         )
         joined = torch.cat([self.dropout(joined), present], -1)
         hidden = nn.functional.gelu(self.hidden(joined))
-        scores: Tensor = self.head(self.dropout(hidden))
-        return scores
+        total: Tensor = self.head(self.dropout(hidden))
+        for row, judgement in enumerate(judgements):
+            weight = self.weights[row] * present[..., row : row + 1]
+            total = total + weight * log_probabilities(judgement)
+        return total
+
+
+def log_probabilities(scores: Tensor) -> Tensor:
+    """Make scores (..., 10) comparable: emotions and sentiments each by log-softmax."""
+    n_emotions = len(EMOTIONS)
+    return torch.cat(
+        [
+            scores[..., :n_emotions].log_softmax(-1),
+            scores[..., n_emotions:].log_softmax(-1),
+        ],
+        -1,
+    )

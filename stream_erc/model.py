@@ -223,11 +223,17 @@ class DialogueModel(nn.Module):
             )
             contexts.append(context)
             memories.append(torch.cat([sight.past[:, 2 + row], context], 1))
-        fused = self.fusion(contexts, memories, sight.reach, sight.same, sight.present)
+        judgements = [
+            stage.head(context)
+            for stage, context in zip(self._context_stages, contexts, strict=True)
+        ]
+        fused = self.fusion(
+            contexts, judgements, memories, sight.reach, sight.same, sight.present
+        )
         scores = Scores(
             voice=self.voice.head(sight.voice),
-            text_context=self.text_context.head(contexts[TEXT]),
-            voice_context=self.voice_context.head(contexts[VOICE]),
+            text_context=judgements[TEXT],
+            voice_context=judgements[VOICE],
             fused=fused,
         )
         return scores, torch.stack([*sight.states, *contexts], 1)

@@ -39,6 +39,8 @@ def small_model(seed=0, **changes):
         for parameter in model.parameters():
             if parameter.dim() < 2 or parameter.shape[0] == SHAPE.window + 1:
                 parameter.add_(torch.randn_like(parameter) * 0.3)
+        # It starts at zero, and would hide all that leads to it.
+        model.fusion.head.weight.normal_(std=0.3)
         model.temperatures[:] = torch.tensor([1.0, 0.7, 1.3, 0.9])
         model.prior.normal_()
     return model

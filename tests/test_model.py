@@ -16,6 +16,7 @@ from small_networks import (  # noqa: E402
 )
 
 from stream_erc.layers import Gru  # noqa: E402
+from stream_erc.model import DialogueModel  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -112,3 +113,14 @@ def test_a_higher_temperature_is_less_sure():
     model.temperatures[3] = 5.0
     warm = model.probabilities(scores, present)[0].amax(-1)
     assert bool((warm < cool).all())
+
+
+def test_an_untrained_fusion_adds_up_what_the_modalities_say():
+    torch.manual_seed(0)
+    model = DialogueModel(SHAPE).eval()
+    turns = random_turns(3, 6, present=torch.ones(3, 6, 3))
+    with torch.no_grad():
+        scores = model(turns)
+        expected = scores.text_context[..., :7].log_softmax(-1)
+        expected = expected + 0.75 * scores.voice_context[..., :7].log_softmax(-1)
+    assert torch.allclose(scores.fused[..., :7], expected, atol=1e-5)

@@ -237,7 +237,7 @@ VARIANTS = [
     ["dialogue.speakers=false"],
     ["dialogue.loss=focal"],
     ["dialogue.class_weights=0.5"],
-    ["dialogue.fusion.average=0.9", "dialogue.fusion.patience=1"],
+    ["dialogue.fusion.average=0.0", "dialogue.fusion.patience=1"],
 ]
 
 

@@ -46,7 +46,7 @@ class Course:
     steps: int = 0  # for what is drawn without end
     epochs: int = 0  # for what is gone through
     learning_rate: float = 1e-3
-    validate_steps: int = 100  # with epochs: at the end of each
+    validate_steps: int = 50  # with epochs: at the end of each
     patience: int = 0  # validations without a gain before it stops; 0: to the end
     average: float = 0.0  # decay of the weights' running mean, which is kept; 0: none
 
@@ -91,15 +91,15 @@ class DialogueRecipe:
     speakers: bool = True  # whether it is told whose turns are whose
     loss: str = "cross-entropy"  # or "focal" (Lin et al., 2017; exponent 2)
     class_weights: float = 0.0  # exponent on the inverse class share; 0: none
-    voice: Course = Course(steps=800)
-    context: Course = Course(steps=800)
-    fusion: Course = Course(steps=600)
-    together: Course = Course(steps=1600)
+    voice: Course = Course(steps=400, learning_rate=5e-4, average=0.98)
+    context: Course = Course(steps=600, learning_rate=5e-4, average=0.98)
+    fusion: Course = Course(steps=150, learning_rate=3e-4, average=0.98)
+    together: Course = Course(steps=800, learning_rate=5e-4, average=0.98)
     weight_decay: float = 0.02
     hidden: int = 256
     width: int = 128
     window: int = 16
-    dropout: float = 0.3
+    dropout: float = 0.5
     sentiment_weight: float = 0.3
     drop_text: float = 0.35  # dialogues without words
     drop_voice: float = 0.2  # dialogues without a voice
