@@ -38,5 +38,5 @@ clean:
 	touch $@
 
 .venv/dev: .venv/core
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev,train]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev,train,label,plot]'
 	touch $@
