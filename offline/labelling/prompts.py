@@ -17,7 +17,7 @@ PAPER_INSTRUCTION = (
     "positive, negative or neutral sentiment. Please give the sentiment and no extra "
     "text as output."
 )
-"""Word for word that of the paper on sentiment pre-training this product follows."""
+"""Dutta and Ganapathy (2025), "MERITS-L", section IV-B, as a replication quotes it."""
 
 OUR_INSTRUCTION = """\
 You are labelling short utterances. Give the sentiment the speaker shows, and the one \
