@@ -58,7 +58,14 @@ SIZES = Sizes(text=64, encoder=10, functionals=8)
 SHAPE = Shape(
     text_size=64, encoder_size=10, functionals_size=8, hidden=8, width=8, window=3
 )
-ABOUT = {"seed": 3, "recipe": {}, "forms": [], "figures": {}}
+RECIPE = {
+    "text": {"encoder": "some-encoder"},
+    "corpora": {
+        "talks": {"role": "dialogues", "share": 0.2, "unseen": False},
+        "others": {"role": "dialogues", "share": 1.0, "unseen": True},
+    },
+}
+ABOUT = {"seed": 3, "recipe": RECIPE, "forms": [], "figures": {}}
 
 
 @pytest.fixture(scope="module")
@@ -404,6 +411,8 @@ def test_card_and_licence_have_every_blank_filled(trained, folder):
     card = (folder / "MODEL_CARD.md").read_text()
     assert "{{" not in card and "Not evaluated yet." in card
     assert "0.6543" in card and '"seed": 3' in card
+    assert "some-encoder" in card and "| talks | dialogues | 20% |" in card
+    assert "| others |" not in card  # nothing was learned from it
     assert "non-commercial research" in (folder / "LICENSE").read_text()
     names = ("n", "weighted_f1", "macro_f1", "uar", "accuracy", "ece")
     for name, value in (("talk, text", 0.4321), ("clips", 0.5678)):

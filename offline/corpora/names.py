@@ -53,9 +53,6 @@ SENTIMENT_OF = {
 }
 """Where a corpus has emotions alone; surprise may be of either kind."""
 
-FOUR_WAY = ("neutral", "sadness", "joy", "anger")
-"""The seven that IEMOCAP's four-way protocol keeps, happiness and excitement merged."""
-
 
 def to_emotion(name: str) -> str | None:
     """Translate a corpus's name; None if it has no counterpart.

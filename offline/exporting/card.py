@@ -12,6 +12,8 @@ TEMPLATES = Path(__file__).parents[1] / "recipes"
 CARD_FILE = "MODEL_CARD.md"
 LICENSE_FILE = "LICENSE"
 
+ENCODER_MARK = "{{encoder}}"
+CORPORA_MARK = "{{corpora}}"
 FIGURES_MARK = "{{figures}}"
 FORMS_MARK = "{{forms}}"
 RUN_MARK = "{{run}}"
@@ -42,12 +44,25 @@ def write_card(folder: Path) -> None:
     card = (TEMPLATES / "model_card.md").read_text(encoding="utf-8")
     run = json.dumps({"seed": about["seed"], "recipe": about["recipe"]}, indent=1)
     for mark, text in (
+        (ENCODER_MARK, about["recipe"]["text"]["encoder"]),
+        (CORPORA_MARK, corpora_table(about["recipe"]["corpora"])),
         (FIGURES_MARK, figures_table(about["figures"])),
         (FORMS_MARK, forms_table(about["forms"])),
         (RUN_MARK, run),
     ):
         card = card.replace(mark, text)
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
+
+
+def corpora_table(corpora: dict[str, Any]) -> str:
+    """Give what was learned from as a Markdown table."""
+    lines = ["| corpus | part in it | share of its training split |", "|---|---|---|"]
+    lines += [
+        f"| {name} | {corpus['role']} | {corpus['share']:.0%} |"
+        for name, corpus in corpora.items()
+        if not corpus["unseen"]
+    ]
+    return "\n".join(lines)
 
 
 def figures_table(figures: dict[str, Any]) -> str:
