@@ -5,7 +5,7 @@ transcribe  recordings          -> a corpus file
 label       transcripts         -> a language model's labels
 train       corpora and labels  -> a run folder
 export      a run folder        -> a model folder, which the server takes
-evaluate    a model folder      -> figures on any corpus file
+evaluate    a model or a run    -> figures on any corpus file
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COMMANDS = {
     "label": "have a language model label transcripts",
     "train": "train the stages, one after another",
     "export": "write what was trained as a model folder",
-    "evaluate": "score a model folder on a corpus file",
+    "evaluate": "score a model or a run on a corpus file",
 }
 
 

@@ -305,7 +305,8 @@ def test_a_folder_that_is_no_run_is_not_exported(place, capsys):
 def test_a_run_that_is_not_finished_is_not_exported(place, capsys):
     assert place.train("begun", "--stage", "stage0") == 0
     assert place.export("begun", "model of begun") == 2
-    assert "expected weights of an earlier stage" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "expected a finished run, got one without text.pt, dialogue.pt" in told
 
 
 def test_a_network_that_is_served_differently_is_refused(trained, capsys, monkeypatch):

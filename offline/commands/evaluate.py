@@ -1,16 +1,21 @@
-"""A model folder and a corpus file -> figures, through the code that serves.
+"""A model folder or a run folder, and a corpus -> figures, through what serves.
 
 Every turn is played in order, lines without a label as context. What a line has is
 used: its words, its recording, or published features of it; where it has no words, the
 recognizer gives them. The scores compare with published ones only where the corpus, the
 split, the classes and the context are the same.
+
+A run folder of `train` is scored through a model folder made of it meanwhile, with the
+weights as they were trained (float32); that alone needs the extra `train`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from offline.corpora.form import read_corpus
@@ -33,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=DEFAULT_MODEL,
         metavar="DIR",
-        help="folder to score; default: the shipped model",
+        help="model folder, or run folder of `train`; default: the shipped model",
     )
     add(
         "--audio-root",
@@ -72,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--card",
         metavar="NAME",
-        help="put the figures into the model's own card, under this name",
+        help="put the figures into the model folder's own card, under this name",
     )
 
 
@@ -119,8 +124,12 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.picture is not None:
         check_picture(options.picture)
+    if options.card is not None and is_run(options.model):
+        raise ConfigError(
+            f"--card: expected a model folder, got the run folder {options.model}"
+        )
     corpus = read_corpus(options.corpus, strict=options.strict)
-    model = RememberingModel(options.model)
+    model = load_model(options.model)
     report = evaluate_corpus(model, corpus, config)
     print(table_of(report))
     if options.report is not None:
@@ -130,6 +139,35 @@ def run(options: argparse.Namespace) -> int:
     if options.card is not None:
         add_figures(options.model, options.card, report)
     return 0
+
+
+def is_run(folder: Path) -> bool:
+    """Tell a run folder, by the file that `train` writes first, from a model folder."""
+    return (folder / "origin.json").is_file()
+
+
+def load_model(folder: Path) -> RememberingModel:
+    """Load a model folder, or what a run folder has trained.
+
+    Raises:
+        ConfigError: If the run is not finished, cannot be served, or torch is missing.
+        ModelError: If a file of the model folder is missing or damaged.
+    """
+    if not is_run(folder):
+        return RememberingModel(folder)
+    if find_spec("torch") is None:
+        raise ConfigError(
+            "--model: expected torch for a run folder (pip install "
+            "'stream-erc[train]'), got none"
+        )
+    # A model folder must be scored without it.
+    from offline.exporting.finished import export_run
+
+    with TemporaryDirectory() as exported:
+        export_run(folder, Path(exported))
+        model = RememberingModel(Path(exported))
+    model.folder = folder  # as it is named from here on
+    return model
 
 
 def parts_of(option: str | None) -> list[str]:

@@ -30,14 +30,15 @@ def run(options: argparse.Namespace) -> int:
     from offline.exporting.folder import check_servable, export_folder
     from offline.exporting.trials import choose_form, measure_parity
     from offline.training.run import RunFolder, public_settings
-    from offline.training.training import Training
+    from offline.training.training import Training, load_trained
     from stream_erc.model_folder import DIALOGUE_FILE
 
-    origin = RunFolder(options.run).recall()
+    folder = RunFolder(options.run)
+    origin = folder.recall()
     recipe = origin.recipe
     torch.set_num_threads(recipe.threads)
     training = Training(origin, options.run)
-    trained = training.load()
+    trained = load_trained(recipe, folder)
     check_servable(trained.dialogue.shape)  # before minutes of measuring
     trials = training.compare_forms(trained)
     about = {

@@ -299,13 +299,14 @@ def unscale(
 
 
 def describe_model(model: EmotionModel) -> dict[str, Any]:
-    """Name a model by its format and the checksum of its files' checksums.
+    """Name a model by its folder, its format and the checksum of its files' checksums.
 
     The manifest itself is not in it: figures that are written there do not make
     another model.
     """
     sums = json.dumps(model.manifest["files"], sort_keys=True)
     return {
+        "folder": model.folder.resolve().name,  # a report is published: no whole path
         "format": model.manifest["format"],
         "checksum": hashlib.sha256(sums.encode()).hexdigest(),
     }

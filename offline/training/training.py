@@ -52,6 +52,9 @@ RESULTS = {
 }
 """The stages in order, and what each leaves in the run folder."""
 
+TRAINED_FILES = ("text.pt", "dialogue.pt", "scales.npz")
+"""What is served is made of these."""
+
 STAGE0_SETTINGS = (
     "encoder",
     "n_labels",
@@ -120,23 +123,6 @@ class Training:
         for stage in stages:
             work = partial(self._run.copy, RunFolder(start), RESULTS[stage])
             self._run.once(stage, self._settings(stage), work)
-
-    def load(self) -> Trained:
-        """Give what was trained, ready for export.
-
-        Raises:
-            ConfigError: If a stage was not run.
-        """
-        text = self._words.load()
-        scales = read_scales(self._run)
-        model = make_model(
-            self._recipe, text.size, len(scales[0].mean), len(scales[1].mean)
-        )
-        self._run.load("dialogue.pt", model)
-        families = zip(("encoder", "functionals"), scales, strict=True)
-        heard = [family for family, scale in families if scale.mean.any()]
-        learned = ("text", *heard)
-        return Trained(text, self._words.tokenizer(), model.eval(), scales, learned)
 
     def material(self) -> Material:
         """Gather what the dialogue stages learn from and are scored on."""
@@ -244,6 +230,28 @@ class Training:
             self._run.note(stage.name, figures)
 
 
+def load_trained(recipe: Recipe, run: RunFolder) -> Trained:
+    """Give what a run has trained, ready for export; neither corpora nor labels needed.
+
+    Raises:
+        ConfigError: If a stage was not run.
+    """
+    missing = [name for name in TRAINED_FILES if not run.file(name).is_file()]
+    if missing:
+        raise ConfigError(
+            f"{run.folder}: expected a finished run, got one without "
+            f"{', '.join(missing)}"
+        )
+    words = TextTraining(recipe, {}, [], run)
+    text, scales = words.load(), read_scales(run)
+    model = make_model(recipe, text.size, len(scales[0].mean), len(scales[1].mean))
+    run.load("dialogue.pt", model)
+    families = zip(("encoder", "functionals"), scales, strict=True)
+    heard = [family for family, scale in families if scale.mean.any()]
+    learned = ("text", *heard)
+    return Trained(text, words.tokenizer(), model.eval(), scales, learned)
+
+
 def read_splits(folder: Path, *, strict: bool) -> Splits:
     """Read a corpus's files, and name what is wrong with them.
 
@@ -307,18 +315,9 @@ def write_scales(run: RunFolder, scales: tuple[VoiceScale, VoiceScale]) -> None:
 
 
 def read_scales(run: RunFolder) -> tuple[VoiceScale, VoiceScale]:
-    """Give everybody's voice statistics, of the encoder and of the functionals.
-
-    Raises:
-        ConfigError: If the dialogue stages were not run.
-    """
-    try:
-        with np.load(run.file("scales.npz"), allow_pickle=False) as arrays:
-            return (
-                VoiceScale(arrays["encoder_mean"], arrays["encoder_deviation"]),
-                VoiceScale(arrays["functionals_mean"], arrays["functionals_deviation"]),
-            )
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"{run.folder}: expected the dialogue stages trained, got none"
-        ) from error
+    """Give everybody's voice statistics, of the encoder and of the functionals."""
+    with np.load(run.file("scales.npz"), allow_pickle=False) as arrays:
+        return (
+            VoiceScale(arrays["encoder_mean"], arrays["encoder_deviation"]),
+            VoiceScale(arrays["functionals_mean"], arrays["functionals_deviation"]),
+        )
