@@ -1,11 +1,12 @@
 """Recipes: what ships reads, what is wrong is named."""
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offline.training.ranges import N_HEADS, SHARES, SMALLEST
 from offline.training.recipe import (
     DEFAULT_RECIPE,
     RECIPES,
@@ -99,6 +100,24 @@ def test_a_course_keeps_what_is_not_named(read):
         ("[corpora.x]\nshare = 0.0", "share: expected above 0 and at most 1, got 0.0"),
         ("[corpora.x]\nshare = 1.5", "share: expected above 0 and at most 1, got 1.5"),
         ("[dialogue]\nloss = 'hinge'", "loss: expected cross-entropy or focal"),
+        ("seed = -1", "seed: expected at least 0, got -1"),
+        ("threads = 0", "threads: expected at least 1, got 0"),
+        ("[text]\nbatch = 0", r"\[text\]: batch: expected at least 1, got 0"),
+        ("[text]\nreplay = -1", r"\[text\]: replay: expected at least 0, got -1"),
+        ("[corpora.x]\nbatch = 0", r"\[corpora.x\]: batch: expected at least 1"),
+        ("[corpora.x]\nspan = 0", r"\[corpora.x\]: span: expected at least 1, got 0"),
+        ("[dialogue]\nwindow = 0", "window: expected at least 1, got 0"),
+        ("[dialogue]\nwidth = 0", "width: expected at least 1, got 0"),
+        ("[dialogue]\nwidth = 130", "width: expected a multiple of 4, got 130"),
+        ("[dialogue]\ndropout = 1.1", "dropout: expected 0 to 1, got 1.1"),
+        ("[dialogue]\ndrop_text = nan", "drop_text: expected 0 to 1, got nan"),
+        (
+            "[dialogue]\nvoice = {validate_steps = 0}",
+            r"\[dialogue\] \[voice\]: validate_steps: expected at least 1, got 0",
+        ),
+        ("[text]\ntune = {epochs = -2}", r"\[tune\]: epochs: expected at least 0"),
+        ("[voice]\naugment = {room = -0.1}", r"\[augment\]: room: expected 0 to 1"),
+        ("[dialogue.acted]\nturns = 0", r"\[acted\]: turns: expected at least 1"),
     ],
 )
 def test_a_wrong_recipe_is_refused(read, text, complaint):
@@ -160,6 +179,45 @@ def test_the_last_change_counts(read):
 def test_a_wrong_change_is_refused(read, change, complaint):
     with pytest.raises(ConfigError, match=complaint):
         read("seed = 1", change)
+
+
+def test_what_lies_at_the_edge_of_a_range_is_taken(read):
+    recipe = read(
+        """
+        [corpora.x]
+        batch = 1
+        span = 1
+        [text]
+        batch = 1
+        [dialogue]
+        width = 4
+        dropout = 1.0
+        drop_text = 0.0
+        fusion = {validate_steps = 1, steps = 0}
+        """
+    )
+    assert recipe.dialogue.fusion.steps == 0
+
+
+def test_every_range_is_of_a_setting_that_exists():
+    known = {key for settings in settings_within(Recipe()) for key in settings}
+    assert {*SMALLEST, *SHARES} <= known
+
+
+def settings_within(settings):
+    """The keys of a table of a recipe, and of all tables in it."""
+    yield {spec.name for spec in fields(settings)}
+    if isinstance(settings, Recipe):
+        yield from settings_within(CorpusRecipe())
+    for spec in fields(settings):
+        if is_dataclass(value := getattr(settings, spec.name)):
+            yield from settings_within(value)
+
+
+def test_the_width_is_shared_out_among_the_networks_heads():
+    layers = pytest.importorskip("stream_erc.layers", exc_type=ImportError)
+    (heads,) = (spec for spec in fields(layers.Shape) if spec.name == "n_heads")
+    assert heads.default == N_HEADS
 
 
 @given(

@@ -12,6 +12,7 @@ from stream_erc.errors import ConfigError
 from stream_erc.flow import EMOTIONS, SENTIMENTS
 
 from .acted import ActedRecipe
+from .ranges import check_ranges
 from .text_augment import TextAugment
 from .voice_augment import VoiceAugment
 
@@ -228,3 +229,4 @@ def check(recipe: Recipe, where: str) -> None:
             f"{where} [dialogue]: loss: expected cross-entropy or focal, got "
             f"{recipe.dialogue.loss!r}"
         )
+    check_ranges(recipe, where)
