@@ -283,12 +283,18 @@ def test_the_served_network_is_torchs(trained, folder):
     assert 0.0 < gap < 1e-5
 
 
-@pytest.mark.parametrize("part", ["fusion", "text_context", "temperatures"])
+@pytest.mark.parametrize(
+    "part", ["fusion", "text_context", "temperatures", "emotions", "sentiments"]
+)
 def test_a_network_that_differs_is_refused(trained, folder, part, tmp_path):
     other = make_dialogue_model()
     with torch.no_grad():
         if part == "temperatures":
             other.temperatures[1:] *= 1.01
+        elif part == "emotions":
+            other.fusion.head.weight[: len(EMOTIONS)] *= 1.01
+        elif part == "sentiments":
+            other.fusion.head.weight[len(EMOTIONS) :] *= 1.01
         else:
             for parameter in getattr(other, part).parameters():
                 parameter.mul_(1.01)

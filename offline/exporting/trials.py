@@ -146,7 +146,8 @@ def measure_parity(
     """Play dialogues through the served network, turn after turn.
 
     Returns:
-        The largest difference of any probability from torch's, whole dialogues at once.
+        The largest difference of any emotion's or sentiment's probability from torch's,
+        whole dialogues at once.
 
     Raises:
         ModelError: If it is above `LARGEST_GAP`.
@@ -157,9 +158,10 @@ def measure_parity(
         turns = collate([dialogue], device=torch.device("cpu"))
         with torch.no_grad():
             scores = model(turns).fused
-            wanted, _ = model.probabilities(scores, turns.present)
+            wanted = model.probabilities(scores, turns.present)
         given = play(network, turns, model)
-        gap = max(gap, float(np.abs(wanted[0].numpy() - given).max()))
+        for mine, served in zip(wanted, given, strict=True):
+            gap = max(gap, float(np.abs(mine[0].numpy() - served).max()))
     if gap > LARGEST_GAP:
         raise ModelError(
             f"{file}: expected torch's probabilities within {LARGEST_GAP}, got a "
@@ -170,8 +172,12 @@ def measure_parity(
 
 def play(
     network: onnxruntime.InferenceSession, turns: Turns, model: DialogueModel
-) -> Floats:
-    """Give the emotions of one dialogue, shape (T, 7), with the state handed on."""
+) -> tuple[Floats, Floats]:
+    """Play one dialogue with the state handed on.
+
+    Returns:
+        Emotions, shape (T, 7), and sentiments, shape (T, 3).
+    """
     window = model.shape.window
     empty = model.empty_state(1)
     state = {
@@ -179,7 +185,7 @@ def play(
         "memory": empty.memory.numpy(),
         "heard": empty.heard.numpy(),
     }
-    given = []
+    emotions, sentiments = [], []
     for turn in range(turns.present.shape[1]):
         same = np.zeros((1, window), np.float32)
         n_past = min(turn, window)
@@ -192,6 +198,7 @@ def play(
         outputs = network.run(
             list(files.DIALOGUE_OUTPUTS), {**inputs, "same_speaker": same, **state}
         )
-        given.append(outputs[0][0])
+        emotions.append(outputs[0][0])
+        sentiments.append(outputs[1][0])
         state = dict(zip(state, outputs[2:], strict=True))
-    return np.array(given, np.float32)
+    return np.array(emotions, np.float32), np.array(sentiments, np.float32)
