@@ -323,6 +323,25 @@ def test_a_network_that_is_served_differently_is_refused(trained, capsys, monkey
     assert "expected torch's probabilities" in capsys.readouterr().err
 
 
+def test_what_was_trained_otherwise_is_taken_over_with_a_word(
+    trained, tmp_path, caplog
+):
+    start = ["--start", str(trained.root / "run"), "--stage", "stage0"]
+    changes = sets("text.sentiment_weight=1.0", "text.tune.epochs=2", "seed=4")
+    assert trained.train(tmp_path.name, *start, *changes) == 0
+    (line,) = [r.getMessage() for r in caplog.records if "taken over" in r.getMessage()]
+    assert "stage0 taken over, but expected text sentiment_weight = 1.0, got 0" in line
+
+
+def test_what_another_encoder_says_is_not_taken_over(trained, tmp_path, capsys):
+    write_encoder(tmp_path / "another")
+    start = ["--start", str(trained.root / "run"), "--first", "dialogue"]
+    start += ["--text-encoder", str(tmp_path / "another")]
+    assert trained.train(tmp_path.name, *start) == 2
+    told = capsys.readouterr().err
+    assert "stage0 trained with text encoder = 'another', got 'encoder'" in told
+
+
 def test_a_start_that_lacks_a_stage_is_refused(place, capsys):
     start = ["--start", str(place.root / "nowhere"), "--first", "voices"]
     assert place.train("lacking", *start) == 2

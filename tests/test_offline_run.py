@@ -186,6 +186,66 @@ def test_what_the_other_run_does_not_have_is_missed(folder, other):
         folder.copy(other, "dialogue.pt")
 
 
+def stage_settings(**changes):
+    """What a stage of the words is done with, as `Training` notes it."""
+    text = {"encoder": "/here/encoder", "batch": 32, "tune": {"epochs": 3}}
+    return {"seed": 0, "corpora": {"x": {"share": 1.0}}, "text": text | changes}
+
+
+@pytest.fixture
+def told(caplog):
+    """The lines that were logged."""
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        stage_settings(),
+        stage_settings() | {"seed": 4},  # variants share the stages of one seed
+        stage_settings(tune={"epochs": 3}),
+    ],
+)
+def test_a_stage_as_this_run_would_do_it_is_taken_over_in_silence(other, told, wanted):
+    other.once("text", stage_settings(), lambda: None)
+    other.compare("text", wanted)
+    assert told() == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (stage_settings(tune={"epochs": 4}), "text tune epochs = 4, got 3"),
+        (stage_settings(batch=8) | {"seed": 4}, "text batch = 8, got 32"),
+        (
+            stage_settings() | {"corpora": {"x": {"share": 0.2}}},
+            "corpora x share = 0.2, got 1.0",
+        ),
+        (stage_settings(encoder="/there/encoder"), "text encoder = '/there/encoder'"),
+    ],
+)
+def test_a_stage_done_otherwise_is_taken_over_with_a_word(
+    other, told, wanted, expected
+):
+    other.once("text", stage_settings(), lambda: None)
+    other.compare("text", wanted)
+    (line,) = told()
+    assert f"other: text taken over, but expected {expected}" in line
+
+
+@pytest.mark.parametrize("part", ["text", "voice"])
+def test_a_stage_of_another_encoder_is_not_taken_over(other, part):
+    other.once("text", {part: {"encoder": "group/small"}}, lambda: None)
+    with pytest.raises(ConfigError, match=f"{part} encoder = 'large', got 'small'"):
+        other.compare("text", {part: {"encoder": "group/large"}})
+
+
+def test_a_stage_that_the_other_run_did_not_end_is_named(other, told):
+    other.compare("voices", {"voice": {"copies": 2}})
+    (line,) = told()
+    assert "other: voices taken over, but it was not ended" in line
+
+
 # --- origin -------------------------------------------------------------------
 
 

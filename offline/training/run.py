@@ -19,7 +19,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -151,6 +151,36 @@ class RunFolder:
         else:
             link(source, target)
 
+    def compare(self, stage: str, settings: Mapping[str, Any]) -> None:
+        """Say where a stage was done otherwise than another run would do it.
+
+        A seed of its own or another loss makes it no less of use, so that is logged;
+        numbers of another encoder mean nothing.
+
+        Args:
+            stage: Its name.
+            settings: The other run's.
+
+        Raises:
+            ConfigError: If it was done with another encoder.
+        """
+        done = self._read(SETTINGS_FILE).get(stage)
+        if done is None:
+            log.warning("%s: %s taken over, but it was not ended", self.folder, stage)
+            return
+        wanted = json.loads(json.dumps(settings))
+        here, there = encoders(done), encoders(wanted)
+        for part in here.keys() & there.keys():
+            if here[part] != there[part]:
+                raise ConfigError(
+                    f"{self.folder}: expected {stage} trained with {part} encoder = "
+                    f"{there[part]!r}, got {here[part]!r}; use another --start"
+                )
+        done, wanted = {**done, "seed": None}, {**wanted, "seed": None}
+        if done != wanted:
+            told = difference(wanted, done)
+            log.warning("%s: %s taken over, but expected %s", self.folder, stage, told)
+
     def note(self, stage: str, figures: dict[str, Any]) -> None:
         """Keep what a stage reaches."""
         self._write(FIGURES_FILE, {**self._read(FIGURES_FILE), stage: figures})
@@ -214,6 +244,15 @@ def difference(wanted: Any, got: Any) -> str:
                 is_deeper = isinstance(one, dict) and isinstance(other, dict)
                 return f"{name} {'' if is_deeper else '= '}{difference(one, other)}"
     return f"{wanted!r}, got {got!r}"
+
+
+def encoders(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Name the encoders in a stage's settings; a folder without its place."""
+    return {
+        part: Path(settings[part]["encoder"]).name
+        for part in ("text", "voice")
+        if "encoder" in settings.get(part, {})
+    }
 
 
 def public_settings(recipe: Recipe) -> dict[str, Any]:

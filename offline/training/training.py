@@ -118,11 +118,15 @@ class Training:
         """Take the results of the first stages over from another run folder.
 
         Raises:
-            ConfigError: If they are not there.
+            ConfigError: If they are not there, or of another encoder.
         """
         for stage in stages:
-            work = partial(self._run.copy, RunFolder(start), RESULTS[stage])
+            work = partial(self._take, RunFolder(start), stage)
             self._run.once(stage, self._settings(stage), work)
+
+    def _take(self, other: RunFolder, stage: str) -> None:
+        other.compare(stage, self._settings(stage))
+        self._run.copy(other, RESULTS[stage])
 
     def material(self) -> Material:
         """Gather what the dialogue stages learn from and are scored on."""
