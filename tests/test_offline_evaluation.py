@@ -502,7 +502,9 @@ def test_recordings_are_heard_whole_in_part_and_in_noise(
     decoded = []
     decode = hearing.decode
     monkeypatch.setattr(
-        hearing, "decode", lambda file: decoded.append(file.name) or decode(file)
+        hearing,
+        "decode",
+        lambda file, channel: decoded.append(file.name) or decode(file, channel),
     )
     lines = [
         clip(0, JOY, start_s=0.929, end_s=2.998),

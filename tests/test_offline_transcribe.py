@@ -239,6 +239,7 @@ def test_the_lines_are_a_corpus_without_a_fault(tmp_path, calls):
         assert one.sentiment is None
     assert corpus.utterances[2].text == "in being comparatively modern."
     assert corpus.utterances[0].audio == "../calls/a.wav"
+    assert corpus.utterances[0].channel is None  # all are mixed, as they were heard
 
 
 def test_the_same_recordings_give_the_same_file_in_any_batches(tmp_path, calls):
@@ -261,6 +262,7 @@ def test_each_channel_is_a_speaker_and_their_turns_are_in_order(tmp_path):
         (1, "channel 1", "has never been surpassed."),
         (2, "channel 2", "in being comparatively modern."),
     ]
+    assert [line["channel"] for line in written] == [1, 0, 1]
     assert [line["start_s"] for line in written] == sorted(
         line["start_s"] for line in written
     )

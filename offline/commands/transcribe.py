@@ -14,8 +14,8 @@ the server would reject (a sigh, a laugh, noise) stays, as there, a turn without
 and confidence.
 
 With `--channels split` every channel is a speaker of its own ("channel 1", ...), their
-turns merged in the order in which they start. A line still names the whole file: who
-reads the voice from it hears all channels mixed.
+turns merged in the order in which they start. A line names its `channel`, from 0, and
+the voice is later read from that one alone.
 
 A file that cannot be read is named on stderr, and the rest goes on. The command may be
 stopped at any time: called again, it goes on behind the last whole recording. What is

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -48,6 +49,7 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         speaker: Who spoke, within the dialogue (or the session).
         text: The words.
         audio: File of the voice, relative to the corpus file.
+        channel: Of that file, from 0; None for all of them mixed.
         start_s: Where the voice starts in it; None for its beginning.
         end_s: Where it ends; None for its end.
         emotion: One of `flow.EMOTIONS`; None for context.
@@ -62,6 +64,7 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     speaker: str
     text: str | None = None
     audio: str | None = None
+    channel: Annotated[int, msgspec.Meta(ge=0)] | None = None
     start_s: float | None = None
     end_s: float | None = None
     emotion: str | None = None

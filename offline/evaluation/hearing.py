@@ -13,10 +13,11 @@ from faster_whisper.audio import decode_audio
 from tqdm import tqdm
 
 from offline.corpora.form import Utterance
+from offline.transcription.decoding import decode_channels
 from stream_erc import gates
 from stream_erc.asr import CONTEXTS_S, Whisper
 from stream_erc.config import GateConfig
-from stream_erc.errors import StreamErcError
+from stream_erc.errors import ConfigError, StreamErcError
 from stream_erc.flow import SAMPLE_RATE_HZ, Samples, VoiceFeatures
 from stream_erc.functionals import functionals
 
@@ -79,12 +80,18 @@ class Clip:
     needs_words: bool
 
 
-def decode(file: Path) -> Samples:
+def decode(file: Path, channel: int | None = None) -> Samples:
     """Read a recording.
 
+    Args:
+        file: To be read.
+        channel: One of its channels, from 0; None for all of them mixed.
+
     Raises:
-        Unheard: If it is missing, damaged or empty.
+        Unheard: If it is missing, damaged or empty, or has no such channel.
     """
+    if channel is not None:
+        return decode_channel(file, channel)
     try:
         samples = np.asarray(decode_audio(str(file)), np.float32)
     except (av.error.FFmpegError, OSError, IndexError, ValueError) as error:
@@ -92,6 +99,24 @@ def decode(file: Path) -> Samples:
     if len(samples) == 0:
         raise Unheard(f"{file}: expected a recording, got one without samples")
     return samples
+
+
+def decode_channel(file: Path, channel: int) -> Samples:
+    """Read one channel of a recording, counted from 0.
+
+    Raises:
+        Unheard: As `decode`.
+    """
+    try:
+        channels = decode_channels(file, is_split=True)
+    except ConfigError as error:
+        raise Unheard(str(error)) from error
+    if channel >= len(channels):
+        raise Unheard(
+            f"{file}: expected a channel {channel}, counted from 0, got "
+            f"{len(channels)} channels"
+        )
+    return np.asarray(channels[channel] / FULL_SCALE, np.float32)
 
 
 def cut_clip(
@@ -168,12 +193,12 @@ def hear(
 
 
 def cut_clips(clips: Iterable[Clip], faults: Faults) -> Iterator[tuple[Clip, Samples]]:
-    """Give every clip that can be heard; each recording is decoded once."""
-    by_file = sorted(clips, key=lambda clip: (clip.file, clip.place))
-    for file, users in itertools.groupby(by_file, key=lambda clip: clip.file):
+    """Give every clip that can be heard; each channel is decoded once."""
+    ordered = sorted(clips, key=lambda clip: (*source_of(clip), clip.place))
+    for (file, _), users in itertools.groupby(ordered, key=source_of):
         turns = list(users)
         try:
-            recording = decode(file)
+            recording = decode(file, turns[0].utterance.channel)
         except Unheard as error:
             faults.add(AUDIO_FILES, str(error))
             faults.counts[AUDIO_TURNS] += len(turns)
@@ -192,6 +217,12 @@ def cut_clips(clips: Iterable[Clip], faults: Faults) -> Iterator[tuple[Clip, Sam
                 faults.add(LONG_TURNS, f"{where}: {expected}, got {got}; cut there")
                 samples = samples[: CONTEXTS_S[-1] * SAMPLE_RATE_HZ]
             yield clip, samples
+
+
+def source_of(clip: Clip) -> tuple[Path, int]:
+    """Give what a clip is cut from: a file, and its channel or -1 for all mixed."""
+    channel = clip.utterance.channel
+    return clip.file, -1 if channel is None else channel
 
 
 def hear_clips(

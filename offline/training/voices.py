@@ -98,8 +98,8 @@ def hear_corpus(
     problems: list[Problem] = []
     # faster-whisper collects garbage at each file; what lives by now would be searched.
     gc.freeze()
-    # Turns of one dialogue often share a recording.
-    recording = lru_cache(maxsize=1)(decode)
+    # Turns of one dialogue often share a recording, each speaker a channel of it.
+    recording = lru_cache(maxsize=2)(decode)
     starts = range(0, len(corpus.utterances), PART_UTTERANCES)
     for start in tqdm(
         starts, f"voices of {folder.name}", disable=not sys.stderr.isatty()
@@ -113,7 +113,7 @@ def hear_corpus(
             if utterance.audio is None:
                 continue
             try:
-                samples = recording(corpus.root / utterance.audio)
+                samples = recording(corpus.root / utterance.audio, utterance.channel)
                 cut = partial(cut_clip, samples, utterance.start_s, utterance.end_s)
                 rows += hear(number, cut, encode, augment, copies)
             except Unheard as error:

@@ -71,6 +71,7 @@ class Transcriber:
             speaker=f"channel {span.channel + 1}" if self._is_split else "speaker",
             text=None if words.is_rejected else words.text,
             audio=recording.audio,
+            channel=span.channel if self._is_split else None,
             start_s=to_seconds(span.voice_start),
             end_s=to_seconds(span.voice_end),
             confidence=None if words.is_rejected else to_confidence(heard),
