@@ -163,8 +163,9 @@ class Gru(nn.Module):
         start = entered.new_zeros(1, len(entered), entered.shape[-1])
         weights = [self.input.weight, self.state.weight]
         biases = [self.input.bias, self.state.bias]
+        learns = torch.is_grad_enabled()  # without it, a GPU cannot go back
         states, _ = torch.gru(
-            together, start, [*weights, *biases], True, 1, 0.0, False, False, True
+            together, start, [*weights, *biases], True, 1, 0.0, learns, False, True
         )
         states = torch.cat([start.transpose(0, 1), states], 1)
         n_present = present.cumsum(1).long()

@@ -255,6 +255,23 @@ def test_what_is_learned_from_is_the_same_each_time():
         assert np.array_equal(one.encoder, other.encoder)
 
 
+@pytest.mark.parametrize(
+    ("which", "sources"), [("auxiliary", {"talk", "aside"}), ("unseen", {"talk"})]
+)
+def test_what_does_not_decide_is_scored_on_test_alone(which, sources):
+    recipe = Recipe(
+        corpora={"talk": CorpusRecipe(), "aside": CorpusRecipe(**{which: True})}
+    )
+    corpora = {"talk": CORPORA["talk"], "aside": CORPORA["talk"]}
+    both = vectors() | {
+        key.replace("talk", "aside"): value for key, value in vectors().items()
+    }
+    material = Gathering(recipe, corpora, both, {}).gather()
+    assert material.sources.keys() == sources
+    assert material.validation.keys() == {"talk"}
+    assert material.test.keys() == {"talk", "aside"}
+
+
 def test_a_split_that_a_corpus_lacks_is_not_scored():
     corpora = {"talk": {"train": talk("train")}}
     work = Gathering(Recipe(corpora={"talk": CorpusRecipe()}), corpora, vectors(), {})

@@ -1,5 +1,6 @@
 """The text model: examples dealt fairly, training that can be cut off, its vectors."""
 
+import json
 import random
 from collections import Counter
 from dataclasses import replace
@@ -303,6 +304,21 @@ def test_so_many_single_texts_are_used(encoder, corpora, tmp_path, n_texts, expe
     )
     training = TextTraining(recipe, corpora, [], RunFolder(tmp_path))
     assert len(texts_of(training)) == expected
+
+
+@pytest.mark.parametrize("which", ["auxiliary", "unseen"])
+def test_the_words_learn_from_what_decides_alone(encoder, corpora, tmp_path, which):
+    recipe = make_recipe(encoder, pretrain=Course(), tune=Course(epochs=1))
+    aside = CorpusRecipe(**{which: True})
+    two = replace(recipe, corpora={"talk": CorpusRecipe(), "aside": aside})
+    one = replace(recipe, corpora={"talk": CorpusRecipe()})
+    corpora = {"talk": corpora["talk"], "aside": corpora["talk"]}
+    weights = run_text(two, corpora, [], tmp_path / "two")
+    expected = run_text(one, corpora, [], tmp_path / "one")
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    figures = json.loads((tmp_path / "two" / "figures.json").read_text())["text"]
+    assert figures["validation"].keys() == {"talk"}
+    assert figures["test"].keys() == {"talk", "aside"}
 
 
 def test_labels_that_validate_are_not_learned_from(encoder, tmp_path):

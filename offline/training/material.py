@@ -128,7 +128,7 @@ class Gathering:
             for name, recipe in self._recipe.corpora.items()
             if recipe.role != TEXTS and split in self._corpora[name]
             # What is not learned from must not steer the learning either.
-            if split == TEST or not recipe.unseen
+            if split == TEST or recipe.decides
         }
 
     def _size(self, family: str, otherwise: int) -> int:

@@ -37,7 +37,13 @@ class CorpusRecipe:
     the sentiment the target."""
     labelled_only: bool = False  # leave out turns without a label, also as context
     unseen: bool = False  # nothing is learned from it, nothing chosen on it
+    auxiliary: bool = False  # teaches Stages II and III alone, decides nothing
     n_texts: int = 0  # of the role `texts`: how many are drawn; all if 0
+
+    @property
+    def decides(self) -> bool:
+        """Whether anything is chosen on its validation split."""
+        return not (self.unseen or self.auxiliary)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

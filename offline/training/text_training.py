@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from tokenizers import Tokenizer
 
 from offline.corpora.form import TEST, TRAIN, VALIDATION
@@ -70,7 +71,7 @@ class TextTraining:
             shown = {"labels": (held_out, make_target([]))} if held_out else {}
             pages = Pages(learn, [], 0, recipe.batch, seed)
             self._learn("stage0", model, pages, shown)
-        self._run.save("stage0.pt", model)
+        self._run.save("stage0.pt", model.cpu())
 
     def tune(self) -> None:
         """Stage I: what people said about the dialogues, and other texts again."""
@@ -95,12 +96,12 @@ class TextTraining:
             for split, some in held_out.items()
         }
         self._run.note("text", figures)
-        self._run.save("text.pt", model)
+        self._run.save("text.pt", model.cpu())
 
     def embed(self) -> None:
         """Write the vectors of every text as written, of training texts varied too."""
         tokenizer = self.tokenizer()
-        model = self.load()
+        model = self.load().to(PartialState().device)
         draw = random.Random(self._recipe.seed)
         arrays: dict[str, Any] = {}
         for name, splits in self._corpora.items():
@@ -149,7 +150,6 @@ class TextTraining:
         tokenizer = self.tokenizer()
         lesson = text_lesson(name, model, tokenizer, pages, recipe, course, held_out)
         Loop(lesson, self._run.folder, self._recipe.seed).run()
-        model.cpu()
 
     def _pretraining_labels(self) -> list[Example]:
         learn = [x for i, x in enumerate(self._labels) if i % HELD_OUT_LABELS]
@@ -180,13 +180,13 @@ class TextTraining:
         return {
             name: (self._examples(name, split), make_target(corpus.labels))
             for name, corpus in self._recipe.of_role(DIALOGUES).items()
-            if split in self._corpora[name] and (split == TEST or not corpus.unseen)
+            if split in self._corpora[name] and (split == TEST or corpus.decides)
         }
 
     def _seen(self) -> list[str]:
-        """Name the corpora of dialogues that may be learned from."""
+        """Name the corpora of dialogues that the words are learned from."""
         corpora = self._recipe.of_role(DIALOGUES)
-        return [name for name, corpus in corpora.items() if not corpus.unseen]
+        return [name for name, corpus in corpora.items() if corpus.decides]
 
     def _choose_words(self, split: str, draw: random.Random) -> dict[str, list[str]]:
         """Draw short texts of each emotion, for acted voices to be paired with."""

@@ -211,13 +211,13 @@ class Training:
             training.run(VOICE, courses.voice)
             training.run(CONTEXT, courses.context)
             training.run(FUSION, courses.fusion)
-        model.cpu().eval()
+        self._note(model.eval(), material)
+        model.cpu()
         model.temperatures[:] = fit_temperatures(
             model, material.validation, recipe.dialogue
         )
         model.prior[:] = measure_prior(material.sources)
         log.info("temperatures %s", model.temperatures.tolist())
-        self._note(model, material)
         write_scales(self._run, material.scales)
         self._run.save("dialogue.pt", model)
 
