@@ -77,18 +77,23 @@ def table_of(experiment: Mapping[str, Any]) -> Iterator[str]:
     yield "| variant | seeds | " + " | ".join(names) + " |"
     yield "|---|---|" + "---|" * len(names)
     for name, variant in variants.items():
-        cells = [cell_of(variant["figures"].get(each)) for each in names]
-        yield f"| {name} | {variant['seeds']} | " + " | ".join(cells) + " |"
+        seeds = variant["seeds"]
+        cells = [cell_of(variant["figures"].get(each), seeds) for each in names]
+        yield f"| {name} | {seeds} | " + " | ".join(cells) + " |"
 
 
-def cell_of(figure: Mapping[str, Any] | None) -> str:
-    """Give a mean, and the deviation where there is one, in percent."""
+def cell_of(figure: Mapping[str, Any] | None, n_seeds: int) -> str:
+    """Give a mean, and the deviation where there is one, in percent.
+
+    Where not all seeds have got so far, it says how many did.
+    """
     if figure is None:
         return "–"
-    mean = f"{figure['mean'] * 100:.1f}"
-    if figure["deviation"] is None:
-        return mean
-    return f"{mean} ± {figure['deviation'] * 100:.1f}"
+    cell = f"{figure['mean'] * 100:.1f}"
+    if figure["deviation"] is not None:
+        cell += f" ± {figure['deviation'] * 100:.1f}"
+    n_values = len(figure["values"])
+    return cell if n_values == n_seeds else f"{cell} (of {n_values})"
 
 
 def table_of_reports(folder: Path) -> Iterator[str]:

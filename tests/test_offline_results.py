@@ -53,9 +53,14 @@ def test_the_test_figures_of_all_seeds_come_together(runs):
 
 def test_one_seed_has_no_deviation():
     assert summarise([0.5])["deviation"] is None
-    assert cell_of(summarise([0.5])) == "50.0"
-    assert cell_of(summarise([0.6, 0.64])) == "62.0 ± 2.8"
-    assert cell_of(None) == "–"
+    assert cell_of(summarise([0.5]), 1) == "50.0"
+    assert cell_of(summarise([0.6, 0.64]), 2) == "62.0 ± 2.8"
+    assert cell_of(None, 1) == "–"
+
+
+def test_a_figure_says_of_how_many_seeds_it_is_if_not_of_all():
+    assert cell_of(summarise([0.5]), 2) == "50.0 (of 1)"
+    assert cell_of(summarise([0.6, 0.64]), 3) == "62.0 ± 2.8 (of 2)"
 
 
 def test_tables_are_put_between_their_marks_and_words_stay(runs, tmp_path):
