@@ -24,10 +24,11 @@ test: .venv/dev  ## everything that runs in minutes
 test-slow: .venv/dev  ## the rest
 	$(RUN) -m pytest -q -m slow
 
-bench: .venv/dev  ## latency and accuracy on the clips of tests/audio
+bench: .venv/dev  ## latency, accuracy and cost, on the clips of tests/audio
 	$(RUN) -m benchmarks.latency --sessions 1
 	$(RUN) -m benchmarks.latency --sessions 4
 	$(RUN) -m benchmarks.accuracy
+	$(RUN) -m benchmarks.networks
 
 clean:
 	rm -rf .venv
