@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def read_texts(corpus: Path, n_turns: int) -> list[str]:
 
 def time_text(model: EmotionModel, texts: list[str]) -> list[float]:
     """Give the milliseconds that each text takes."""
-    return [took_ms(lambda text=text: model.embed(text)) for text in texts][N_WARM_UP:]
+    return [took_ms(partial(model.embed, text)) for text in texts][N_WARM_UP:]
 
 
 def time_fusion(model: EmotionModel, n_turns: int) -> list[float]:
