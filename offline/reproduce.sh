@@ -85,11 +85,22 @@ for recipe in $RECIPES; do
         vary causal
         vary bidirectional --set dialogue.causal=false
         vary no-speakers --set dialogue.speakers=false
-        vary in-stages --set dialogue.joint=false
+        vary joint --set dialogue.joint=true
         vary focal --set dialogue.loss=focal
         vary class-weights --set dialogue.class_weights=0.5
     done
 done
+if [ "${1:-}" != --quick ]; then  # do other corpora help IEMOCAP's context?
+    others=(--set 'corpora.meld={auxiliary=true,batch=12}'
+        --set 'corpora.ravdess={role="acted",auxiliary=true,batch=8}')
+    first=$RUNS/results/variants-iemocap4/beside-others/seed-0
+    train variants-iemocap4 beside-others iemocap4 0 "${others[@]}" \
+        --start "$RUNS/results/labels-iemocap4/labels-all/seed-0" --first voices
+    for seed in 1 2 3 4; do
+        train variants-iemocap4 beside-others iemocap4 "$seed" "${others[@]}" \
+            --start "$first" --first dialogue
+    done
+fi
 
 # --- the served models -------------------------------------------------------------
 # serve NAME RECIPE [option...]: train, export to RUNS/models/NAME
