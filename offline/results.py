@@ -62,12 +62,18 @@ def summarise(values: Sequence[float]) -> dict[str, Any]:
 def read_experiment(folder: Path) -> dict[str, Any]:
     """Give an experiment's variants, each with its figures."""
     variants = {}
-    for variant in sorted(each for each in folder.iterdir() if each.is_dir()):
+    folders = [each for each in folder.iterdir() if each.is_dir()]
+    for variant in sorted(folders, key=lambda each: by_number(each.name)):
         about, values = read_variant(variant)
         if values:
             figures = {name: summarise(some) for name, some in values.items()}
             variants[variant.name] = {**about, "figures": figures}
     return {"experiment": folder.name, "variants": variants}
+
+
+def by_number(name: str) -> list[str | int]:
+    """Give what a name is sorted by: its digits as numbers."""
+    return [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)]
 
 
 def table_of(experiment: Mapping[str, Any]) -> Iterator[str]:

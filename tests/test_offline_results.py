@@ -51,6 +51,13 @@ def test_the_test_figures_of_all_seeds_come_together(runs):
     assert variants["labels-0"]["dates"] == ["2026-01-02"]
 
 
+def test_variants_are_in_the_order_of_their_numbers(tmp_path):
+    for name in ("labels-15000", "labels-all", "labels-5000", "labels-0"):
+        write_run(tmp_path / name / "seed-0", 0.5)
+    variants = read_experiment(tmp_path)["variants"]
+    assert list(variants) == ["labels-0", "labels-5000", "labels-15000", "labels-all"]
+
+
 def test_one_seed_has_no_deviation():
     assert summarise([0.5])["deviation"] is None
     assert cell_of(summarise([0.5]), 1) == "50.0"
