@@ -10,25 +10,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .config import explain, read_settings
+from .admission import Admission, hash_token, make_token, require_name
 from .errors import StreamErcError
+from .settings import explain, read_settings
 
-SHORT = {"server.host": "--host", "server.port": "--port", "emotion.model": "--model"}
+SHORT = {
+    "server.host": "--host",
+    "server.port": "--port",
+    "server.insecure": "--insecure",
+    "emotion.model": "--model",
+}
 """Settings that also have a short name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, or 2 for what cannot start."""
     options = make_parser().parse_args(arguments)
-    level = logging.INFO if options.verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(name)s %(message)s")
-    overrides = {
-        name: value
-        for name, _, _, _ in explain()
-        if (value := getattr(options, name)) is not None
-    }
     try:
-        serve(options.config, overrides)
+        if options.command == "token":
+            print_token(options.name)
+        else:
+            serve(options)
     except (StreamErcError, OSError) as error:
         line = " ".join(str(error).split())  # libraries tell in several
         print(f"stream-erc: {line}", file=sys.stderr)
@@ -38,15 +40,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def serve(config: Path | None, overrides: dict[str, Any]) -> None:
+def serve(options: argparse.Namespace) -> None:
     """Load the models, then open the socket, and serve until told to stop."""
-    settings = read_settings(config, overrides)
+    level = logging.INFO if options.verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(name)s %(message)s")
+    overrides = {
+        name: value
+        for name, _, _, _ in explain()
+        if (value := getattr(options, name)) is not None
+    }
+    settings = read_settings(options.config, overrides)
+    admission = Admission(settings.server)
     from .engine import Models
     from .server import Server  # the settings are checked before seconds of imports
     from .vad import SileroVad
 
-    server = Server(settings, Models(settings), SileroVad())
+    server = Server(settings, admission, Models(settings), SileroVad())
     asyncio.run(server.run())
+
+
+def print_token(name: str) -> None:
+    """Print a fresh token, and the line that lets it in.
+
+    Raises:
+        ConfigError: If the name cannot stand in the file.
+    """
+    require_name(name, "token")
+    token = make_token()
+    print("The token, for the client; it is shown this once:", file=sys.stderr)
+    print(token)
+    print("Its line in the file of --server.tokens:", file=sys.stderr)
+    print(name, hash_token(token).hex())
 
 
 class Parser(argparse.ArgumentParser):
@@ -54,7 +78,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Leave with exit code 2."""
-        self.exit(2, f"stream-erc: {message}; `stream-erc serve --help` lists all\n")
+        self.exit(2, f"stream-erc: {message}; `{self.prog} --help` lists all\n")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -76,15 +100,40 @@ def make_parser() -> argparse.ArgumentParser:
         "--verbose", action="store_true", help="log what happens to stderr"
     )
     for name, kind, default, text in explain():
-        names = [f"--{name}", *([SHORT[name]] if name in SHORT else [])]
-        server.add_argument(
-            *names,
-            dest=name,
-            type=kind,
-            metavar=kind.__name__.upper(),
-            help=f"{text} (default: {default})",
-        )
+        add_setting(server, name, kind, default, text)
+    token = commands.add_parser(
+        "token",
+        help="make a token for a client",
+        description="Make a token: print it, and its line for the file of "
+        "--server.tokens. The server keeps hashes alone.",
+    )
+    token.add_argument("name", metavar="NAME", help="whose it is; tells owners apart")
     return parser
+
+
+def add_setting(
+    parser: argparse.ArgumentParser, name: str, kind: type, default: Any, text: str
+) -> None:
+    """Give the command line an option for a setting."""
+    names = [f"--{name}", *([SHORT[name]] if name in SHORT else [])]
+    if kind is bool:
+        parser.add_argument(
+            *names, dest=name, action="store_true", default=None, help=text
+        )
+        return
+    shown = "none" if default in ("", ()) else default
+    parser.add_argument(
+        *names,
+        dest=name,
+        type=split_at_commas if kind is tuple else kind,
+        metavar="A,B" if kind is tuple else kind.__name__.upper(),
+        help=f"{text} (default: {shown})",
+    )
+
+
+def split_at_commas(text: str) -> tuple[str, ...]:
+    """Read a list from the command line."""
+    return tuple(text.split(","))
 
 
 if __name__ == "__main__":

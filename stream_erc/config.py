@@ -1,20 +1,21 @@
 """Settings: one frozen class per stage, checked once, at start-up.
 
-`Settings` joins them. A TOML file has a table for each, the command line an option
-`--TABLE.NAME` for each field; both refuse what they do not know.
+`Settings` joins them; `settings.py` reads them.
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+import re
+from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import TypeVar
 
 from .errors import ConfigError
 
 T = TypeVar("T")
+
+ORIGIN = r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/?#]+"  # RFC 6454, section 7: no path
 
 DEFAULT_MODEL = Path(__file__).parent / "models" / "default"
 
@@ -34,15 +35,39 @@ def require(is_true: bool, expected: str, got: object) -> None:
         raise ConfigError(f"{expected}, got {got}")
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether an address is one that other machines cannot reach."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
     """Where the server listens, and how much it lets in."""
 
     host: str = setting("127.0.0.1", "address to bind; loopback unless you say more")
     port: int = setting(8765, "TCP port; 0 takes a free one and prints it")
+    tokens: str = setting(
+        "", "file of token hashes, see `stream-erc token`; SIGHUP reads it again"
+    )
+    origins: tuple[str, ...] = setting(
+        (), "other sites whose pages may connect, such as https://app.example.org"
+    )
+    certificate: str = setting("", "PEM file of the certificate chain, for TLS")
+    key: str = setting("", "PEM file of its private key")
+    insecure: bool = setting(
+        False, "listen beyond loopback even without tokens and TLS"
+    )
     max_sessions: int = setting(64, "further clients are refused with 1013")
     resume_window_s: float = setting(
-        30.0, "seconds that a conversation outlives its last session"
+        30.0,
+        "seconds that a session outlives its socket, and a conversation its last "
+        "session; 0: a lost socket ends the session",
+    )
+    max_kept_kib: int = setting(
+        1024, "KiB of messages kept of a session for a client that comes back"
     )
     drain_s: float = setting(10.0, "seconds to finish what was heard after SIGTERM")
     max_unread_events: int = setting(
@@ -54,12 +79,33 @@ class ServerConfig:
 
     def __post_init__(self) -> None:
         require(0 <= self.port <= 65_535, "server.port: expected 0 to 65535", self.port)
-        for name in ("max_sessions", "max_unread_events"):
+        self._require_closed_doors()
+        for name in ("max_sessions", "max_kept_kib", "max_unread_events"):
             value = getattr(self, name)
             require(value >= 1, f"server.{name}: expected at least 1", value)
         for name in ("resume_window_s", "drain_s", "reader_timeout_s"):
             value = getattr(self, name)
             require(value >= 0, f"server.{name}: expected 0 or more", value)
+
+    def _require_closed_doors(self) -> None:
+        require(
+            all(re.fullmatch(ORIGIN, origin) for origin in self.origins),
+            "server.origins: expected each as SCHEME://HOST or SCHEME://HOST:PORT",
+            self.origins,
+        )
+        require(
+            bool(self.certificate) == bool(self.key),
+            "server.certificate, server.key: expected both or neither",
+            f"certificate={self.certificate!r} and key={self.key!r}",
+        )
+        require(
+            is_loopback(self.host)
+            or bool(self.tokens and self.certificate)
+            or self.insecure,
+            "server.host: expected a loopback address, or server.tokens and "
+            "server.certificate to keep strangers out, or --insecure to let them in",
+            repr(self.host),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,66 +273,3 @@ class Settings:
     asr: AsrConfig = field(default_factory=AsrConfig)
     gates: GateConfig = field(default_factory=GateConfig)
     emotion: EmotionConfig = field(default_factory=EmotionConfig)
-
-
-def read_settings(path: Path | None, overrides: Mapping[str, Any]) -> Settings:
-    """Join the defaults, a TOML file, and the command line, in that order.
-
-    Args:
-        path: The file; None for none.
-        overrides: "table.name" to value.
-
-    Raises:
-        ConfigError: If the file cannot be read, or a key or a value does not fit.
-    """
-    tables = read_toml(path) if path else {}
-    for key, value in overrides.items():
-        table, _, name = key.partition(".")
-        tables.setdefault(table, {})[name] = value
-    classes = get_type_hints(Settings)
-    for table in tables:
-        require(
-            table in classes,
-            f"settings: expected a table of {', '.join(classes)}",
-            f"[{table}]",
-        )
-    return Settings(
-        **{table: fill(classes[table], table, tables[table]) for table in tables}
-    )
-
-
-def read_toml(path: Path) -> dict[str, dict[str, Any]]:
-    """Read a file of tables.
-
-    Raises:
-        ConfigError: If it is missing, not TOML, or has keys outside of tables.
-    """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: expected a TOML file, got: {error}") from error
-    for name, table in tables.items():
-        require(isinstance(table, dict), f"{path}: expected only tables", name)
-    return tables
-
-
-def fill(kind: type[T], table: str, values: Mapping[str, Any]) -> T:
-    """Make one stage's settings from a table, each value of its field's type."""
-    types = get_type_hints(kind)
-    for name, value in values.items():
-        where = f"{table}.{name}"
-        require(name in types, f"{table}: expected one of {', '.join(types)}", where)
-        expected = types[name]
-        fits = type(value) is expected or (expected is float and type(value) is int)
-        require(fits, f"{where}: expected {expected.__name__}", repr(value))
-    return kind(**values)
-
-
-def explain() -> list[tuple[str, type, Any, str]]:
-    """List every setting as ("table.name", type, default, explanation)."""
-    return [
-        (f"{table}.{one.name}", get_type_hints(kind)[one.name], one.default, text)
-        for table, kind in get_type_hints(Settings).items()
-        for one in fields(kind)
-        if one.default is not MISSING and (text := one.metadata["help"])
-    ]

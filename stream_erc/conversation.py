@@ -9,6 +9,9 @@ from contextlib import contextmanager
 
 from .context import Context
 
+Key = tuple[str, str]
+"""Owner, and what the owner calls the conversation."""
+
 
 class Conversation:
     """One context and its version; used by one thread alone.
@@ -49,34 +52,39 @@ class Conversations:
     def __init__(self, empty_context: Callable[[], Context], linger_s: float) -> None:
         self._empty_context = empty_context
         self._linger_s = linger_s
-        self._shared: dict[str, Conversation] = {}
-        self._n_sessions: Counter[str] = Counter()
-        self._expiries: dict[str, asyncio.TimerHandle] = {}
+        self._shared: dict[Key, Conversation] = {}
+        self._n_sessions: Counter[Key] = Counter()
+        self._expiries: dict[Key, asyncio.TimerHandle] = {}
 
     def __len__(self) -> int:
         """How many shared ones are kept."""
         return len(self._shared)
 
     @contextmanager
-    def join(self, identifier: str | None) -> Iterator[Conversation]:
-        """Take part in a conversation; without an identifier, in one of one's own."""
+    def join(self, owner: str, identifier: str | None) -> Iterator[Conversation]:
+        """Take part in a conversation of one's own owner.
+
+        Args:
+            owner: Who comes; what others call the same is another conversation.
+            identifier: None: a conversation that no other session shares.
+        """
         if identifier is None:
             yield Conversation(self._empty_context())
             return
-        if expiry := self._expiries.pop(identifier, None):
+        key = owner, identifier
+        if expiry := self._expiries.pop(key, None):
             expiry.cancel()
-        if identifier not in self._shared:
-            self._shared[identifier] = Conversation(self._empty_context())
-        self._n_sessions[identifier] += 1
+        if key not in self._shared:
+            self._shared[key] = Conversation(self._empty_context())
+        self._n_sessions[key] += 1
         try:
-            yield self._shared[identifier]
+            yield self._shared[key]
         finally:
-            self._n_sessions[identifier] -= 1
-            if not self._n_sessions[identifier]:
-                self._expiries[identifier] = asyncio.get_running_loop().call_later(
-                    self._linger_s, self._forget, identifier
+            self._n_sessions[key] -= 1
+            if not self._n_sessions[key]:
+                self._expiries[key] = asyncio.get_running_loop().call_later(
+                    self._linger_s, self._forget, key
                 )
 
-    def _forget(self, identifier: str) -> None:
-        del self._shared[identifier], self._n_sessions[identifier]
-        del self._expiries[identifier]
+    def _forget(self, key: Key) -> None:
+        del self._shared[key], self._n_sessions[key], self._expiries[key]

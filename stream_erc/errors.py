@@ -5,6 +5,7 @@ StreamErcError
 ├── ModelError       a model file is missing, damaged or not ours       at start-up
 └── SessionError     ends one session, never the server; has a close code
     ├── BadMessage       the client broke the protocol                  1002
+    ├── NotAllowed       its token or its page is none of ours          1008
     ├── Overloaded       no room for another session, or it fell behind 1013
     └── Broken           a bug here ended the session                   1011
 
@@ -49,6 +50,12 @@ class BadMessage(SessionError):
     """The client sent what the protocol does not allow."""
 
     close_code = 1002
+
+
+class NotAllowed(SessionError):
+    """The client may not come in: its token, or the page it comes from."""
+
+    close_code = 1008
 
 
 class Overloaded(SessionError):

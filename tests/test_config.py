@@ -1,5 +1,6 @@
 """Defaults, TOML file, command line -> Settings: joined, checked, explained."""
 
+import re
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass
@@ -15,10 +16,9 @@ from stream_erc.config import (
     Settings,
     TurnConfig,
     VadConfig,
-    explain,
-    read_settings,
 )
 from stream_erc.errors import ConfigError
+from stream_erc.settings import explain, read_settings
 
 
 def read(tmp_path, toml, **overrides):
@@ -72,6 +72,9 @@ def test_a_whole_number_passes_for_a_fraction(tmp_path):
         ("[server]\nport = 9000.0\n", "server.port: expected int", "9000.0"),
         ("[server]\nport = true\n", "server.port: expected int", "True"),
         ("[server]\ndrain_s = true\n", "server.drain_s: expected float", "True"),
+        ("[server]\norigins = 'a'\n", "server.origins: expected a list", "'a'"),
+        ("[server]\norigins = [1]\n", "server.origins: expected a list", "[1]"),
+        ("[server]\ninsecure = 1\n", "server.insecure: expected bool", "1"),
         ("[server]\nhost = 1\n", "server.host: expected str", "1"),
         ("[server.host]\nname = 1\n", "server.host: expected str", "name"),
         ("[server\n", "a TOML file", "line 1"),
@@ -105,6 +108,12 @@ OUT_OF_RANGE = [
     (ServerConfig, {"port": 65_536}),
     (ServerConfig, {"max_sessions": 0}),
     (ServerConfig, {"max_unread_events": 0}),
+    (ServerConfig, {"origins": ("example.org",)}),
+    (ServerConfig, {"origins": ("https://example.org/",)}),
+    (ServerConfig, {"origins": ("null",)}),
+    (ServerConfig, {"certificate": "c.pem"}),
+    (ServerConfig, {"key": "k.pem"}),
+    (ServerConfig, {"host": "0.0.0.0"}),
     (ServerConfig, {"resume_window_s": -0.1}),
     (ServerConfig, {"drain_s": NAN}),
     (ServerConfig, {"reader_timeout_s": -1.0}),
@@ -171,10 +180,32 @@ def test_every_table_is_frozen():
         assert config.__dataclass_params__.frozen, table.name
 
 
+def options_of(*arguments):
+    return vars(make_parser().parse_args(["serve", *arguments]))
+
+
 def test_every_setting_is_an_option_that_reaches_it():
     for name, kind, default, _ in explain():
-        options = make_parser().parse_args(["serve", f"--{name}", str(default)])
-        assert getattr(options, name) == kind(default)
+        if kind is bool:
+            assert options_of(f"--{name}")[name] is True
+        elif kind is tuple:
+            assert options_of(f"--{name}", "a,b")[name] == ("a", "b")
+        else:
+            assert options_of(f"--{name}", str(default))[name] == default
+
+
+def test_a_flag_that_is_not_given_leaves_the_file_alone(tmp_path):
+    given = options_of()
+    assert given["server.insecure"] is None
+    assert read(tmp_path, "[server]\ninsecure = true\n").server.insecure
+
+
+def test_a_list_comes_from_a_file_as_from_the_command_line(tmp_path):
+    toml = "[server]\norigins = ['https://a.org', 'https://b.org:8443']\n"
+    both = ("https://a.org", "https://b.org:8443")
+    assert read(tmp_path, toml).server.origins == both
+    given = options_of("--server.origins", ",".join(both))["server.origins"]
+    assert read(tmp_path, "", server__origins=given).server.origins == both
 
 
 def test_the_help_names_every_setting():
@@ -184,8 +215,29 @@ def test_the_help_names_every_setting():
         text=True,
         check=True,
     ).stdout
-    missing = [name for name in all_settings() if f"--{name} " not in shown]
+    missing = [name for name in all_settings() if not re.search(f"--{name}[ ,]", shown)]
     assert missing == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "localhost"])
+def test_loopback_wants_neither_tokens_nor_tls(host):
+    assert ServerConfig(host=host).host == host
+
+
+CLOSED = {"tokens": "tokens", "certificate": "c.pem", "key": "k.pem"}
+BEYOND = ["0.0.0.0", "::", "", "192.0.2.1", "::ffff:127.0.0.1", "example.org"]
+
+
+@pytest.mark.parametrize("host", BEYOND)
+def test_beyond_loopback_the_server_wants_tokens_and_tls_or_a_word(host):
+    for missing in CLOSED:
+        given = {name: file for name, file in CLOSED.items() if name != missing}
+        with pytest.raises(ConfigError, match=r"expected .*, got"):
+            ServerConfig(host=host, **given)
+    with pytest.raises(ConfigError, match="--insecure"):
+        ServerConfig(host=host)
+    assert ServerConfig(host=host, insecure=True).host == host
+    assert ServerConfig(host=host, **CLOSED).host == host
 
 
 @pytest.mark.parametrize(

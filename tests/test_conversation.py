@@ -5,6 +5,7 @@ import asyncio
 from stream_erc.conversation import Conversation, Conversations
 
 AGES_S = 3600.0
+ANN, BEN = "ann", "ben"
 
 
 def conversations(linger_s=AGES_S):
@@ -29,7 +30,7 @@ def test_commits_are_counted_and_the_last_context_is_the_one_remembered():
 
 async def test_sessions_that_name_the_same_conversation_share_it():
     shared = conversations()
-    with shared.join("kitchen") as one, shared.join("kitchen") as other:
+    with shared.join(ANN, "kitchen") as one, shared.join(ANN, "kitchen") as other:
         assert one is other
         assert len(shared) == 1
 
@@ -37,50 +38,61 @@ async def test_sessions_that_name_the_same_conversation_share_it():
 async def test_sessions_that_name_different_conversations_or_none_share_nothing():
     shared = conversations()
     with (
-        shared.join("kitchen") as one,
-        shared.join("garden") as other,
-        shared.join(None) as alone,
-        shared.join(None) as lonely,
+        shared.join(ANN, "kitchen") as one,
+        shared.join(ANN, "garden") as other,
+        shared.join(ANN, None) as alone,
+        shared.join(ANN, None) as lonely,
     ):
         contexts = [c.context for c in (one, other, alone, lonely)]
         assert len({id(context) for context in contexts}) == 4
         assert len(shared) == 2
 
 
+async def test_what_two_owners_call_the_same_are_two_conversations():
+    shared = conversations()
+    with (
+        shared.join(ANN, "kitchen") as one,
+        shared.join(BEN, "kitchen") as other,
+        shared.join("annkit", "chen") as glued,
+    ):
+        assert one is not other is not glued is not one
+        assert len(shared) == 3
+
+
 async def test_a_conversation_waits_a_while_for_its_next_session():
     shared = conversations()
-    with shared.join("kitchen") as one:
+    with shared.join(ANN, "kitchen") as one:
         pass
     await due_timers_have_run()
-    with shared.join("kitchen") as other:
+    with shared.join(ANN, "kitchen") as other:
         assert one is other
 
 
 async def test_a_conversation_is_forgotten_a_while_after_its_last_session():
     shared = conversations(linger_s=0)
-    with shared.join("kitchen") as one:
+    with shared.join(ANN, "kitchen") as one:
         pass
     await due_timers_have_run()
     assert len(shared) == 0
-    with shared.join("kitchen") as other:
+    with shared.join(ANN, "kitchen") as other:
         assert one is not other
 
 
 async def test_a_conversation_lives_while_any_of_its_sessions_does():
     shared = conversations(linger_s=0)
-    with shared.join("kitchen") as one:
-        with shared.join("kitchen"):
+    with shared.join(ANN, "kitchen") as one:
+        with shared.join(ANN, "kitchen"):
             pass
         await due_timers_have_run()
-        with shared.join("kitchen") as other:
+        with shared.join(ANN, "kitchen") as other:
             assert one is other
 
 
 async def test_a_session_that_comes_back_in_time_stops_the_forgetting():
     shared = conversations(linger_s=0)
-    with shared.join("kitchen"):
+    with shared.join(ANN, "kitchen"):
         pass
-    with shared.join("kitchen"):
+    with shared.join(ANN, "kitchen"):
         await due_timers_have_run()
         assert len(shared) == 1
 
@@ -88,7 +100,7 @@ async def test_a_session_that_comes_back_in_time_stops_the_forgetting():
 async def test_a_session_that_fails_leaves_its_conversation_as_any_other():
     shared = conversations(linger_s=0)
     try:
-        with shared.join("kitchen"):
+        with shared.join(ANN, "kitchen"):
             raise ConnectionError
     except ConnectionError:
         await due_timers_have_run()

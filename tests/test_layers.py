@@ -13,23 +13,26 @@ LEARNING = ("offline.training", "offline.exporting")  # the rooms with torch
 STORIES = [  # ground floor first; a module imports only from stories below its own
     {"errors"},
     {"events"},
-    {"flow", "reading"},
+    {"flow", "reading", "backlog"},
     {"config"},
+    {"settings"},
     {"audio", "vad", "turns", "asr", "gates", "agreement", "functionals", "context"}
     | {"layers"},
     {"model", "model_folder"},
-    {"fusion"},
+    {"fusion", "admission"},
     {"engine", "conversation"},
     {"lanes", "terms", "wording"},
     {"partials"},
     {"director", "listener"},
-    {"pipeline", "metrics"},
+    {"pipeline", "metrics", "presence"},
+    {"inbox", "pages"},
     {"session"},
+    {"line", "sessions"},
     {"server"},
     {"__main__"},
 ]
 HEIGHT = {name: height for height, story in enumerate(STORIES) for name in story}
-STAGES = STORIES[4] | STORIES[5]
+STAGES = STORIES[5] | STORIES[6]
 MAX_FILE_LINES = 350
 MAX_FUNCTION_LINES = 50
 
@@ -141,8 +144,14 @@ def test_the_rooms_without_torch_do_not_lean_on_those_with_it(path):
 
 def test_asyncio_lives_where_the_sockets_are():
     assert users(["stream_erc"], "asyncio", "websockets") <= {
+        "stream_erc.admission",  # reads requests
+        "stream_erc.pages",
         "stream_erc.conversation",  # lets one expire
+        "stream_erc.presence",
+        "stream_erc.inbox",
         "stream_erc.session",
+        "stream_erc.line",
+        "stream_erc.sessions",
         "stream_erc.server",
         "stream_erc.__main__",
     }

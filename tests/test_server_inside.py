@@ -21,6 +21,7 @@ from recording import (
 from talking import MODERN
 
 from stream_erc import server as server_module
+from stream_erc.admission import Admission
 from stream_erc.config import ServerConfig, Settings
 from stream_erc.server import Server
 
@@ -38,7 +39,7 @@ def serve(vad, monkeypatch):
             server_module, "print", lambda line, **_: printed.put_nowait(line), False
         )
         config = ServerConfig(port=0, **settings)
-        server = Server(Settings(server=config), models, vad)
+        server = Server(Settings(server=config), Admission(config), models, vad)
         async with asyncio.TaskGroup() as group:
             group.create_task(server.run())
             url = (await printed.get()).split()[-1]

@@ -11,7 +11,8 @@ import pytest
 from recording import TIMEOUT_S
 
 from stream_erc.__main__ import main
-from stream_erc.config import DEFAULT_MODEL, explain
+from stream_erc.config import DEFAULT_MODEL
+from stream_erc.settings import explain
 
 
 @pytest.fixture

@@ -39,8 +39,9 @@ from tqdm import tqdm
 
 from offline.transcription.journal import GrowingCorpus, Setting
 from offline.transcription.recordings import Recording, find_recordings
-from stream_erc.config import AsrConfig, Settings, read_settings
+from stream_erc.config import AsrConfig, Settings
 from stream_erc.errors import ConfigError
+from stream_erc.settings import read_settings
 
 if TYPE_CHECKING:
     from offline.transcription.transcriber import Transcriber

@@ -1,0 +1,71 @@
+"""Request -> page: health, metrics, and who may not come in."""
+
+from __future__ import annotations
+
+import http
+
+from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request, Response
+
+from . import events
+from .admission import Admission
+from .errors import NotAllowed
+from .metrics import Metrics
+
+GREETING = "stream-erc: connect a WebSocket to " + events.PATH + "\n"
+
+CLOSED = (events.PATH, "/metrics")
+"""Those that want a token; load balancers and probes have none for the others."""
+
+
+def answer(
+    connection: ServerConnection,
+    request: Request,
+    admission: Admission,
+    metrics: Metrics,
+    obstacle: str | None,
+) -> Response | None:
+    """Answer a request over HTTP.
+
+    Args:
+        connection: Makes the response.
+        request: What is asked for.
+        admission: Who comes in.
+        metrics: To be shown.
+        obstacle: Why no session can be opened now; None: one can.
+
+    Returns:
+        None where the WebSocket handshake goes on.
+    """
+    path = request.path.partition("?")[0]
+    if path in CLOSED:
+        try:
+            admission.admit(request)
+        except NotAllowed as error:
+            return turn_away(connection, error)
+    if path == events.PATH:
+        return None
+    status, text = http.HTTPStatus.OK, GREETING
+    if path == "/healthz":
+        text = "alive\n"
+    elif path == "/metrics":
+        text = metrics.text()
+    elif path == "/readyz" and obstacle:
+        status, text = http.HTTPStatus.SERVICE_UNAVAILABLE, f"{obstacle}\n"
+    elif path == "/readyz":
+        text = "ready\n"
+    elif path != "/":
+        status, text = http.HTTPStatus.NOT_FOUND, "no such page\n"
+    return connection.respond(status, text)
+
+
+def turn_away(connection: ServerConnection, error: NotAllowed) -> Response:
+    """Make the answer to a request that is not let in: HTTP 401, or 403."""
+    if error.code == "wrong_origin":
+        return connection.respond(http.HTTPStatus.FORBIDDEN, f"{error}\n")
+    response = connection.respond(http.HTTPStatus.UNAUTHORIZED, f"{error}\n")
+    challenge = 'Bearer realm="stream-erc"'  # RFC 6750, section 3
+    if error.code == "wrong_token":
+        challenge += ', error="invalid_token"'
+    response.headers["WWW-Authenticate"] = challenge
+    return response
