@@ -16,13 +16,14 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from clients.errors import ConnectionFailed, ConnectionLost
-from clients.opening import OPEN_TIMEOUT_S, open_socket
+from clients.opening import OPEN_TIMEOUT_S, open_socket, without_query
 from clients.schedule import SendTimes
 from stream_erc import events
 from stream_erc.events import AudioFormat, Modality, ServerEvent, SessionStarted
@@ -222,6 +223,8 @@ async def connect(
     language: str | None = None,
     partials: bool = True,
     modalities: Sequence[Modality] = ("audio", "text"),
+    token: str | None = None,
+    ca: Path | None = None,
 ) -> AsyncIterator[Connection]:
     """Open a session; leaving the block without `end()` abandons it.
 
@@ -233,6 +236,8 @@ async def connect(
         language: Of the speech; None: the server's default.
         partials: Whether words and emotions come while a turn is still running.
         modalities: What the emotion may rest on.
+        token: For a server that wants one.
+        ca: PEM file of whoever vouches for the server; None: whom the system trusts.
 
     Raises:
         ConnectionFailed: If there is no server, or it refuses the session.
@@ -245,14 +250,16 @@ async def connect(
         partials=partials,
         modalities=tuple(modalities),
     )
-    connection = Connection(await open_socket(url), audio)
+    connection = Connection(await open_socket(url, token, ca), audio)
     try:
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 await connection._open(start)
         except TimeoutError as error:
             raise ConnectionFailed(
-                "timeout", f"{url}: no session.started within {OPEN_TIMEOUT_S:.0f} s"
+                "timeout",
+                f"{without_query(url)}: no session.started "
+                f"within {OPEN_TIMEOUT_S:.0f} s",
             ) from error
         yield connection
     finally:

@@ -15,13 +15,14 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from clients.connection import Connection, connect
 from clients.errors import MicrophoneFailed
 from clients.lines import View, clean
-from clients.opening import DEFAULT_URL
+from clients.opening import CA_HELP, DEFAULT_URL, ENVIRONMENT, read_token
 from clients.player import in_parallel
 from clients.program import FAILED, FINE, USAGE, complain, run
 from clients.schedule import CHUNK_S
@@ -134,6 +135,8 @@ async def listen(arguments: argparse.Namespace, pyaudio: ModuleType) -> int:
         speaker=arguments.speaker,
         conversation_id=arguments.conversation,
         language=arguments.language,
+        token=read_token(),
+        ca=arguments.ca,
     ) as connection:
         try:
             with (
@@ -285,11 +288,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m clients.microphone",
         description=__doc__,
-        epilog=EXIT_CODES,
+        epilog=EXIT_CODES + ENVIRONMENT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--url", default=DEFAULT_URL, help="of the server (default: %(default)s)")
+    add("--ca", type=Path, metavar="FILE", help=CA_HELP)
     add("--speaker", default="speaker", help="who speaks (default: %(default)s)")
     add("--conversation", metavar="ID", help="sessions with one ID share a context")
     add("--language", help="of the speech (default: the server's)")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import ssl
+from pathlib import Path
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_socket
@@ -12,6 +16,16 @@ from clients.errors import ConnectionFailed
 from stream_erc import events
 
 DEFAULT_URL = f"ws://127.0.0.1:8765{events.PATH}"
+TOKEN_VARIABLE = "STREAM_ERC_TOKEN"
+"""Where programs look for the token: arguments would show in the list of processes."""
+
+CA_HELP = "PEM file of whoever vouches for a wss:// server (default: the system's)"
+
+ENVIRONMENT = f"""
+environment:
+  {TOKEN_VARIABLE}  token, for a server that wants one
+"""
+
 OPEN_TIMEOUT_S = 20.0
 MAX_MESSAGE_BYTES = 4 << 20  # a final of the longest turn is a few hundred KiB
 CLOSE_TIMEOUT_S = 3.0  # nothing that is still wanted comes after a close
@@ -19,13 +33,25 @@ PING_TIMEOUT_S = 120.0
 """A pong waits its turn behind audio that the server holds back; the library's 20 s
 would take a server that is slow for a dead one."""
 
+wire_log = logging.getLogger(f"{__name__}.wire")
+wire_log.setLevel(logging.INFO)  # at debug level the library logs the token
 
-async def open_socket(url: str) -> ClientConnection:
+
+async def open_socket(
+    url: str, token: str | None = None, ca: Path | None = None
+) -> ClientConnection:
     """Open the WebSocket itself.
+
+    Args:
+        url: Of the server; errors show it without a query.
+        token: For a server that wants one.
+        ca: PEM file of whoever vouches for the server; None: whom the system trusts.
 
     Raises:
         ConnectionFailed: If nobody answers at `url`, or not with our protocol.
     """
+    options = {**carry_token(token), **trust(url, ca)}
+    shown = without_query(url)
     try:
         socket = await connect_socket(
             url,
@@ -35,30 +61,87 @@ async def open_socket(url: str) -> ClientConnection:
             open_timeout=OPEN_TIMEOUT_S,
             close_timeout=CLOSE_TIMEOUT_S,
             ping_timeout=PING_TIMEOUT_S,
+            logger=wire_log,
+            **options,
         )
-    except InvalidStatus as error:
-        status = error.response.status_code
-        raise ConnectionFailed("refused", f"{url}: refused, HTTP {status}") from error
-    except InvalidURI as error:
-        raise ConnectionFailed(
-            "unreachable", f"expected a URL like {DEFAULT_URL}, got {url}"
-        ) from error
-    except TimeoutError as error:
-        raise ConnectionFailed(
-            "unreachable", f"{url}: no answer within {OPEN_TIMEOUT_S:.0f} s"
-        ) from error
-    except OSError as error:
-        raise ConnectionFailed(
-            "unreachable", f"{url}: no server there ({explain_os_error(error)})"
-        ) from error
-    except WebSocketException as error:
-        raise ConnectionFailed("not_stream_erc", f"{url}: {error}") from error
+    except (OSError, WebSocketException) as error:
+        raise explain_failure(error, shown) from error
     if socket.subprotocol != events.SUBPROTOCOL:
         await socket.close()
         raise ConnectionFailed(
-            "not_stream_erc", f"{url}: the server does not speak {events.SUBPROTOCOL}"
+            "not_stream_erc", f"{shown}: the server does not speak {events.SUBPROTOCOL}"
         )
     return socket
+
+
+def explain_failure(error: Exception, url: str) -> ConnectionFailed:
+    """Make the error for a socket that did not open."""
+    match error:
+        case InvalidStatus(response=response):
+            told = f"{url}: refused, HTTP {response.status_code}"
+            if response.status_code == 401:
+                told += ": the server wants a token, or another one"
+            return ConnectionFailed("refused", told)
+        case InvalidURI():
+            told = f"expected a URL like {DEFAULT_URL}, got {url}"
+            return ConnectionFailed("unreachable", told)
+        case TimeoutError():
+            told = f"{url}: no answer within {OPEN_TIMEOUT_S:.0f} s"
+            return ConnectionFailed("unreachable", told)
+        case ssl.SSLError():
+            reason = getattr(error, "verify_message", error.reason)
+            told = f"{url}: no safe connection to this server ({reason})"
+            return ConnectionFailed("untrusted", told)
+        case OSError():
+            told = f"{url}: no server there ({explain_os_error(error)})"
+            return ConnectionFailed("unreachable", told)
+    return ConnectionFailed("not_stream_erc", f"{url}: {error}")
+
+
+def read_token() -> str | None:
+    """Give the token of the environment; None where there is none."""
+    return os.environ.get(TOKEN_VARIABLE, "").strip() or None
+
+
+def without_query(url: str) -> str:
+    """Give a URL as it may be shown: its query may be a token."""
+    return url.partition("?")[0]
+
+
+def carry_token(token: str | None) -> dict[str, Any]:
+    """Make the option that sends a token.
+
+    Raises:
+        ConnectionFailed: If it does not fit into a header; does not repeat it.
+    """
+    if not token:
+        return {}
+    if not (token.isascii() and token.isprintable()):
+        raise ConnectionFailed(
+            "refused", "expected a token of printable ASCII, got other characters"
+        )
+    return {"additional_headers": {"Authorization": f"Bearer {token}"}}
+
+
+def trust(url: str, ca: Path | None) -> dict[str, Any]:
+    """Make the option that trusts a file's certificates and no others.
+
+    Raises:
+        ConnectionFailed: If the file does not serve, or nothing at `url` is encrypted.
+    """
+    if ca is None:
+        return {}
+    if not url.startswith("wss:"):
+        raise ConnectionFailed(
+            "untrusted",
+            f"expected wss:// with a file of certificates, got {without_query(url)}",
+        )
+    try:
+        return {"ssl": ssl.create_default_context(cafile=ca)}
+    except OSError as error:
+        raise ConnectionFailed(
+            "untrusted", f"{ca}: expected certificates in PEM form ({error})"
+        ) from error
 
 
 def explain_os_error(error: OSError) -> str:

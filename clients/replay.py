@@ -13,13 +13,13 @@ import argparse
 import itertools
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from clients.connection import Connection, connect
 from clients.errors import UnplayableFile
 from clients.lines import View
-from clients.opening import DEFAULT_URL
+from clients.opening import CA_HELP, DEFAULT_URL, ENVIRONMENT, read_token
 from clients.player import Player, in_parallel
 from clients.program import FAILED, FINE, complain, run
 from clients.schedule import Pace
@@ -50,6 +50,8 @@ class ReplayConfig:
         partials: Whether to ask for words and emotions of running turns.
         modalities: What the emotion may rest on.
         as_json: Print the events instead of a view.
+        token: For a server that wants one.
+        ca: PEM file of whoever vouches for the server; None: whom the system trusts.
     """
 
     url: str = DEFAULT_URL
@@ -60,6 +62,8 @@ class ReplayConfig:
     partials: bool = True
     modalities: tuple[Modality, ...] = ("audio", "text")
     as_json: bool = False
+    token: str | None = field(default=None, repr=False)
+    ca: Path | None = None
 
 
 @dataclass(slots=True)
@@ -112,6 +116,8 @@ async def replay_dialogue(
         language=config.language,
         partials=config.partials,
         modalities=config.modalities,
+        token=config.token,
+        ca=config.ca,
     ) as connection:
         pace = Pace(RATE_HZ, config.speed)
         player = Player(connection, pace, config.gap_s, leave_out, view.note)
@@ -175,12 +181,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m clients.replay",
         description=__doc__,
-        epilog=EXIT_CODES,
+        epilog=EXIT_CODES + ENVIRONMENT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE|CORPUS.jsonl")
     add("--url", default=DEFAULT_URL, help="of the server (default: %(default)s)")
+    add("--ca", type=Path, metavar="FILE", help=CA_HELP)
     add(
         "--speaker",
         action="append",
@@ -202,11 +209,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="silence after each line (default: %(default)s)",
     )
     add("--json", action="store_true", help="print every event as a line of JSON")
-    add(
-        "--no-partials",
-        action="store_true",
-        help="only what is final",
-    )
+    add("--no-partials", action="store_true", help="only what is final")
     add("--conversation", metavar="ID", help="sessions with one ID share a context")
     add("--language", help="of the speech (default: the server's)")
     add("--dialogue", metavar="ID", help="play only this dialogue of a corpus")
@@ -233,6 +236,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         language=arguments.language,
         partials=not arguments.no_partials,
         as_json=arguments.json,
+        token=read_token(),
+        ca=arguments.ca,
     )
     dialogues, problems = collect(arguments)
     if not dialogues:
