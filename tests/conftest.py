@@ -1,8 +1,11 @@
 """What several tests share: the models, loaded once, and a real server."""
 
+import asyncio
 import os
+import signal
 import subprocess
 import sys
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import hypothesis
@@ -50,6 +53,37 @@ def start_server(*arguments):
     line = process.stdout.readline()
     assert line.startswith("listening on "), f"the server said {line!r}"
     return process, line.split()[-1]
+
+
+@pytest.fixture
+def serve(vad, monkeypatch):
+    """Gives a context manager that runs a server in this process.
+
+    It gives the server and its address; the settings are those of `[server]`.
+    """
+    from stream_erc import server as server_module
+    from stream_erc.admission import Admission
+    from stream_erc.config import ServerConfig, Settings
+
+    @asynccontextmanager
+    async def run(models, **settings):
+        printed = asyncio.Queue()
+        monkeypatch.setattr(
+            server_module, "print", lambda line, **_: printed.put_nowait(line), False
+        )
+        config = ServerConfig(port=0, **settings)
+        server = server_module.Server(
+            Settings(server=config), Admission(config), models, vad
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.run())
+            url = (await printed.get()).split()[-1]
+            try:
+                yield server, url
+            finally:
+                signal.raise_signal(signal.SIGTERM)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,6 @@
 """The server within the test process, where a clock and a model can be changed."""
 
-import asyncio
-import signal
 import threading
-from contextlib import asynccontextmanager
 
 import pytest
 from recording import (
@@ -21,34 +18,9 @@ from recording import (
 from talking import MODERN
 
 from stream_erc import server as server_module
-from stream_erc.admission import Admission
-from stream_erc.config import ServerConfig, Settings
-from stream_erc.server import Server
+from stream_erc.config import Settings
 
 SCRIPT = [clip(MODERN), silence(0.8)]
-
-
-@pytest.fixture
-def serve(vad, monkeypatch):
-    """Gives a context manager that runs a server and gives it and its address."""
-
-    @asynccontextmanager
-    async def run(models, **settings):
-        printed = asyncio.Queue()
-        monkeypatch.setattr(
-            server_module, "print", lambda line, **_: printed.put_nowait(line), False
-        )
-        config = ServerConfig(port=0, **settings)
-        server = Server(Settings(server=config), Admission(config), models, vad)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(server.run())
-            url = (await printed.get()).split()[-1]
-            try:
-                yield server, url
-            finally:
-                signal.raise_signal(signal.SIGTERM)
-
-    return run
 
 
 async def test_a_client_that_does_not_start_a_session_is_sent_away(
