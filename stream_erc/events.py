@@ -110,6 +110,13 @@ class TurnEvent(Event, frozen=True, kw_only=True):
     turn: int
 
 
+class SessionResumed(Struct, frozen=True, kw_only=True, tag="session.resumed"):
+    """The session goes on: what came of the client; without `seq` and `time_ms`."""
+
+    samples_received: int
+    client_messages_received: int
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """What the server allows, and how it cuts turns."""
 
@@ -279,16 +286,18 @@ ServerEvent = (
     | SessionEnded
 )
 
+ServerMessage = ServerEvent | SessionResumed
+
 # --- JSON ----------------------------------------------------------------------
 
 _encoder = msgspec.json.Encoder()
-_server_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(ServerEvent)
-_server_types = {kind.__struct_config__.tag for kind in get_args(ServerEvent)}
+_server_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(ServerMessage)
+_server_types = {kind.__struct_config__.tag for kind in get_args(ServerMessage)}
 
 E_ = TypeVar("E_", bound=Event)
 
 
-def encode(message: Event | ClientMessage) -> str:
+def encode(message: Event | SessionResumed | ClientMessage) -> str:
     """Write a message as JSON."""
     return _encoder.encode(message).decode()
 
@@ -298,7 +307,7 @@ def numbered(event: E_, seq: int) -> E_:
     return msgspec.structs.replace(event, seq=seq)
 
 
-def parse_server(text: str) -> ServerEvent | None:
+def parse_server(text: str) -> ServerMessage | None:
     """Read what a server sent; None for a type that this version does not know."""
     try:
         return _server_decoder.decode(text)  # type: ignore[no-any-return]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -20,56 +22,50 @@ class Metrics:
     """One server's counters, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        self.sessions = Gauge(
-            "stream_erc_sessions", "Sessions open now", registry=registry
+        self.registry = CollectorRegistry()
+        gauge = partial(Gauge, registry=self.registry)
+        counter = partial(Counter, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry)
+        self.sessions = gauge("stream_erc_sessions", "Sessions open now")
+        self.waiting = gauge(
+            "stream_erc_sessions_waiting",
+            "Sessions open now whose client has no socket",
         )
-        self.conversations = Gauge(
-            "stream_erc_conversations", "Conversations kept", registry=registry
+        self.resumes = counter("stream_erc_resumes", "Lost sockets that were replaced")
+        self.lost = counter(
+            "stream_erc_sessions_lost",
+            "Sessions whose client did not come back, by what ran out",
+            ["limit"],
         )
-        self.audio_seconds = Counter(
-            "stream_erc_audio_seconds", "Audio heard", registry=registry
+        self.conversations = gauge("stream_erc_conversations", "Conversations kept")
+        self.audio_seconds = counter("stream_erc_audio_seconds", "Audio heard")
+        self.turns = counter("stream_erc_turns", "Turns ended", ["reason"])
+        self.finals = counter("stream_erc_finals", "Final emotions", ["label"])
+        self.rejected = counter(
+            "stream_erc_rejected_transcripts", "Turns judged not to be speech"
         )
-        self.turns = Counter(
-            "stream_erc_turns", "Turns ended", ["reason"], registry=registry
+        self.partials_dropped = counter(
+            "stream_erc_partials_dropped", "Provisional results overtaken under load"
         )
-        self.finals = Counter(
-            "stream_erc_finals", "Final emotions", ["label"], registry=registry
-        )
-        self.rejected = Counter(
-            "stream_erc_rejected_transcripts",
-            "Turns judged not to be speech",
-            registry=registry,
-        )
-        self.partials_dropped = Counter(
-            "stream_erc_partials_dropped",
-            "Provisional results overtaken under load",
-            registry=registry,
-        )
-        self.errors = Counter(
-            "stream_erc_errors", "Errors told to clients", ["code"], registry=registry
-        )
-        self.endpoint = Histogram(
+        self.errors = counter("stream_erc_errors", "Errors told to clients", ["code"])
+        self.endpoint = histogram(
             "stream_erc_endpoint_to_emotion_seconds",
             "From the decided end of a turn to its emotion",
             buckets=LATENCY_BUCKETS_S,
-            registry=registry,
         )
-        self.queue = Histogram(
+        self.queue = histogram(
             "stream_erc_queue_seconds",
             "Waiting for the models, of a final",
             buckets=LATENCY_BUCKETS_S,
-            registry=registry,
         )
-        self.loop_lag = Histogram(
+        self.loop_lag = histogram(
             "stream_erc_loop_lag_seconds",
             "How late the event loop is",
             buckets=LAG_BUCKETS_S,
-            registry=registry,
         )
 
     def count(self, event: events.Event) -> None:
-        """Count an event that has been sent."""
+        """Count an event that is told."""
         match event:
             case events.TurnEnded(reason=reason):
                 self.turns.labels(reason).inc()

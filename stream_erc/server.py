@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import signal
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 from websockets.asyncio.server import Server as Listening
 from websockets.asyncio.server import ServerConnection, serve
@@ -19,15 +16,13 @@ from websockets.typing import Subprotocol
 from . import events, pages
 from .admission import Admission, open_wire_log
 from .config import Settings
-from .conversation import Conversations
 from .engine import Models
-from .errors import BadMessage, Broken, NotAllowed, Overloaded, SessionError
-from .flow import EMOTIONS
-from .lanes import LocalEngine
+from .errors import BadMessage, Broken, NotAllowed, SessionError
+from .line import Line, refuse
 from .metrics import Metrics
-from .pipeline import open_session
 from .reading import parse_client
-from .session import Outlet, Session, Vanished, failure, warn_of
+from .session import first_of
+from .sessions import Sessions
 from .vad import SileroVad
 
 log = logging.getLogger(__name__)
@@ -38,9 +33,6 @@ START_TIMEOUT_S = 10.0
 PING_TIMEOUT_S = 120.0
 
 LAG_INTERVAL_S = 0.05
-
-LISTENING_THREADS = 2
-"""For the decoding and voice detection of all sessions."""
 
 
 class Server:
@@ -58,17 +50,8 @@ class Server:
     ) -> None:
         self._settings = settings
         self._admission = admission
-        self._languages = models.whisper.languages
-        self._vad = vad
-        self._engine = LocalEngine(models, settings.asr.workers)
-        self._conversations = Conversations(
-            models.empty_context, settings.server.resume_window_s
-        )
         self._metrics = Metrics()
-        self._metrics.conversations.set_function(lambda: len(self._conversations))
-        self._threads = ThreadPoolExecutor(LISTENING_THREADS, "listen")
-        self._sessions: dict[Session, asyncio.Task[None] | None] = {}
-        self._is_draining = False
+        self._sessions = Sessions(settings, models, vad, self._metrics)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then finish what was heard.
@@ -108,46 +91,51 @@ class Server:
             scheme = "wss" if self._admission.tls else "ws"
             print(f"listening on {scheme}://{name}:{port}{events.PATH}", flush=True)
             await stop.wait()
-            await self._drain(listening)
+            await self._sessions.drain()
+            listening.close(close_connections=True)
             lag.cancel()
-        self._engine.close()
-        self._threads.shutdown()
+        self._sessions.close()
 
     def _answer(
         self, connection: ServerConnection, request: Request
     ) -> Response | None:
-        obstacle = None if self._has_room() else "full"
-        if self._is_draining:
+        obstacle = None if self._sessions.has_room else "full"
+        if self._sessions.is_draining:
             obstacle = "shutting down"
         return pages.answer(
             connection, request, self._admission, self._metrics, obstacle
         )
 
-    def _has_room(self) -> bool:
-        return len(self._sessions) < self._settings.server.max_sessions
-
     # --- sessions -------------------------------------------------------------
 
     async def _accept(self, socket: ServerConnection) -> None:
-        config = self._settings.server
-        outlet = Outlet(socket, config.reader_timeout_s, self._metrics)
+        line: Line | None = None
         try:
-            start, unknown = await self._greet(socket)
+            first, unknown = await self._greet(socket)
             assert socket.request is not None
             owner = self._admission.admit(socket.request)  # revoked by now?
-            await self._host(socket, outlet, start, unknown, owner)
-        except* (ConnectionClosed, Vanished):
-            log.info("a client is gone")
+            # From here to `host` nothing waits, so no session is ever without a socket
+            # before its first one.
+            if isinstance(first, events.SessionResume):
+                session, last_seq = self._sessions.find(first, owner), first.last_seq
+            else:
+                session, last_seq = self._sessions.open(first, unknown, owner), None
+            timeout_s = self._settings.server.reader_timeout_s
+            line = Line(socket, session, timeout_s, last_seq)
+            await session.presence.host(line.talk)
+        except* ConnectionClosed:
+            log.info("a socket is gone")
         except* SessionError as group:
-            await refuse(socket, outlet, first_of(group))
-        except* Exception:  # a bug ends its own session and no other
-            log.exception("a session failed")
-            await refuse(socket, outlet, Broken("internal", "a bug here; it is logged"))
+            await self._refuse(socket, line, first_of(group))
+        except* Exception:  # a bug ends its own socket and no other
+            log.exception("a socket failed")
+            error = Broken("internal", "a bug here; it is logged")
+            await self._refuse(socket, line, error)
 
     async def _greet(
         self, socket: ServerConnection
-    ) -> tuple[events.SessionStart, list[str]]:
-        """Wait for the first message, and check what only the server knows.
+    ) -> tuple[events.SessionStart | events.SessionResume, list[str]]:
+        """Wait for the first message.
 
         Returns:
             The message, and the names of fields that it should not have.
@@ -159,75 +147,16 @@ class Server:
             raise BadMessage(
                 "no_start", f"expected session.start within {START_TIMEOUT_S:g} s"
             ) from None
-        start, unknown = parse_first(first)
-        if start.language and start.language not in self._languages:
-            raise BadMessage(
-                "unknown_language",
-                f"session.start: language: expected one of "
-                f"{', '.join(self._languages)}, got {start.language!r}",
-            )
-        if self._is_draining:
-            raise Overloaded("shutting_down", "the server shuts down; try another")
-        if not self._has_room():
-            raise Overloaded(
-                "server_full",
-                f"expected at most {self._settings.server.max_sessions} sessions; "
-                f"try again later",
-            )
-        return start, unknown
+        return parse_first(first)
 
-    async def _host(
-        self,
-        socket: ServerConnection,
-        outlet: Outlet,
-        start: events.SessionStart,
-        unknown: list[str],
-        owner: str,
+    async def _refuse(
+        self, socket: ServerConnection, line: Line | None, error: SessionError
     ) -> None:
-        session_id = secrets.token_hex(8)
-        with self._conversations.join(owner, start.conversation_id) as conversation:
-            listener, director = open_session(
-                start,
-                session=session_id,
-                settings=self._settings,
-                probability=self._vad.stream(),
-                conversation=conversation,
-            )
-            session = Session(
-                session_id,
-                socket,
-                outlet,
-                listener,
-                director,
-                engine=self._engine,
-                threads=self._threads,
-                config=self._settings.server,
-                metrics=self._metrics,
-            )
-            self._sessions[session] = asyncio.current_task()
-            self._metrics.sessions.inc()
-            try:
-                await session.run([self._welcome(session_id), *warn_of(unknown, 0)])
-            finally:
-                del self._sessions[session]
-                self._metrics.sessions.dec()
-        await hang_up(socket, 1001 if self._is_draining else 1000)
-
-    def _welcome(self, session_id: str) -> events.SessionStarted:
-        turns = self._settings.turns
-        return events.SessionStarted(
-            session_id=session_id,
-            resume_token=None,
-            protocol=1,
-            labels=EMOTIONS,
-            limits=events.Limits(
-                max_frame_bytes=events.MAX_FRAME_BYTES,
-                max_turn_ms=turns.max_turn_ms,
-                end_silence_ms=turns.end_silence_ms,
-                pre_roll_ms=turns.pre_roll_ms,
-                resume_window_s=self._settings.server.resume_window_s,
-            ),
-        )
+        self._metrics.errors.labels(error.code).inc()
+        if line is None:
+            await refuse(socket, error)
+        else:
+            await line.refuse(error)
 
     # --- operation ------------------------------------------------------------
 
@@ -240,19 +169,6 @@ class Server:
                 self._admission.admit(socket.request)
             except NotAllowed as error:
                 group.create_task(socket.close(error.close_code, error.code))
-
-    async def _drain(self, listening: Listening) -> None:
-        """Let no one in, let every session finish, within the time allowed."""
-        self._is_draining = True
-        tasks = [task for task in self._sessions.values() if task is not None]
-        for session in list(self._sessions):
-            session.end()
-        if tasks:
-            log.info("finishing %d sessions", len(tasks))
-            await asyncio.wait(tasks, timeout=self._settings.server.drain_s)
-        for session in self._sessions:  # their time is over
-            self._engine.cancel(session.session_id)
-        listening.close(close_connections=True)
 
     async def _measure_lag(self) -> None:
         loop = asyncio.get_running_loop()
@@ -276,8 +192,10 @@ def choose_subprotocol(
     return ours if offered else None
 
 
-def parse_first(message: str | bytes) -> tuple[events.SessionStart, list[str]]:
-    """Read the first message: `session.start`, and nothing else.
+def parse_first(
+    message: str | bytes,
+) -> tuple[events.SessionStart | events.SessionResume, list[str]]:
+    """Read the first message: `session.start` or `session.resume`, and nothing else.
 
     Raises:
         BadMessage: Not recoverable; says what came instead.
@@ -285,47 +203,11 @@ def parse_first(message: str | bytes) -> tuple[events.SessionStart, list[str]]:
     if isinstance(message, bytes):
         raise BadMessage("not_started", "expected session.start, got audio")
     try:
-        start, unknown = parse_client(message)
+        first, unknown = parse_client(message)
     except BadMessage as error:
         raise BadMessage(error.code, str(error)) from error
-    if isinstance(start, events.SessionResume):
-        raise BadMessage("resume_off", "expected session.start: resuming is off")
-    if not isinstance(start, events.SessionStart):
+    if not isinstance(first, events.SessionStart | events.SessionResume):
         raise BadMessage(
-            "not_started", f"expected session.start, got {start.__struct_config__.tag}"
+            "not_started", f"expected session.start, got {first.__struct_config__.tag}"
         )
-    return start, unknown
-
-
-def first_of(group: BaseExceptionGroup[SessionError]) -> SessionError:
-    """Give the first error of a group of groups."""
-    error: SessionError | BaseExceptionGroup[SessionError] = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-async def refuse(socket: ServerConnection, outlet: Outlet, error: SessionError) -> None:
-    """Tell why, and close; a client that does not read is closed untold."""
-    with suppress(ConnectionClosed, Overloaded):
-        await outlet.send(failure(error, outlet.time_ms))
-    await hang_up(socket, error.close_code, error.code)
-
-
-async def hang_up(socket: ServerConnection, code: int, reason: str = "") -> None:
-    """Close, though the client may go on sending.
-
-    Unread messages would stop the reading of the socket, and the client's answer to
-    the closing behind them would never be seen.
-    """
-
-    async def throw_away() -> None:
-        with suppress(ConnectionClosed):
-            while True:
-                await socket.recv()
-
-    throwing = asyncio.create_task(throw_away(), name="throw away")
-    try:
-        await socket.close(code, reason)
-    finally:
-        throwing.cancel()
+    return first, unknown

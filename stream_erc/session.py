@@ -1,86 +1,39 @@
-"""One client: the tasks between its socket, the listening thread and the engine."""
+"""One client: the tasks between its messages, the listening thread and the engine.
+
+A session knows no socket and outlives those that it is talked to on: where one is
+lost, what came is worked on, what follows is kept, and another may take its place.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from functools import partial
 
-from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import ConnectionClosedOK
-
 from . import events
+from .backlog import Backlog
 from .config import ServerConfig
 from .director import Action, Director, Forget
 from .engine import Engine, Lane, Origin, Request, Result
-from .errors import BadMessage, Overloaded, SessionError
+from .errors import BadMessage, Broken, SessionError
 from .flow import SAMPLE_RATE_HZ
+from .inbox import Inbox
 from .listener import Listener, Placed
 from .metrics import Metrics
 from .pipeline import instruct
+from .presence import Moves, Presence, Vanished
 from .reading import parse_client, refuse
 
-INBOX_MESSAGES = 16
-"""Messages read ahead of the listener; then the socket is not read any more."""
+log = logging.getLogger(__name__)
 
 MAX_UNFINISHED = 8
 """Ended turns without finals before a client that replays fast is held back."""
 
 Work = Callable[[], list[Placed]]
 """What the listener does for a message or for some audio, in a thread."""
-
-Item = bytes | events.ClientMessage
-"""What is read of the socket and takes its place in the stream."""
-
-
-class Vanished(Exception):
-    """The client closed the socket without `session.end`."""
-
-
-class Outlet:
-    """Where events leave: numbers them, and does not wait for ever.
-
-    Args:
-        socket: The client.
-        timeout_s: How long one event may wait for a client that does not read.
-        metrics: Counts what was sent.
-    """
-
-    def __init__(
-        self, socket: ServerConnection, timeout_s: float, metrics: Metrics
-    ) -> None:
-        self._socket = socket
-        self._timeout_s = timeout_s
-        self._metrics = metrics
-        self._n_sent = 0
-        self._time_ms = 0
-
-    @property
-    def time_ms(self) -> int:
-        """The audio clock of the last event."""
-        return self._time_ms
-
-    async def send(self, event: events.Event) -> None:
-        """Send one event.
-
-        Raises:
-            Overloaded: If the client does not read.
-            ConnectionClosed: If it is gone.
-        """
-        text = events.encode(events.numbered(event, self._n_sent))
-        self._n_sent += 1
-        self._time_ms = event.time_ms
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._socket.send(text)
-        except TimeoutError:
-            raise Overloaded(
-                "slow_reader",
-                f"expected events to be read within {self._timeout_s:g} s",
-            ) from None
-        self._metrics.count(event)
 
 
 def failure(error: SessionError, time_ms: int) -> events.Failure:
@@ -98,21 +51,27 @@ class Session:
 
     Args:
         session_id: Its identifier.
-        socket: The client.
-        outlet: Where events leave for it.
+        sample_bytes: Of one sample of all channels, as declared.
         listener: Called in `threads`, one call at a time.
         director: Called in the event loop alone.
         engine: Shared by all sessions.
         threads: Where the listener runs.
         config: Bounds.
         metrics: Shared by all sessions.
+
+    Attributes:
+        session_id: Its identifier.
+        moves: Tells of whatever somebody may wait for.
+        backlog: What the client is told.
+        presence: On which socket it is told.
+        close_code: With what the socket is closed once the session is over.
+        close_reason: Likewise.
     """
 
     def __init__(
         self,
         session_id: str,
-        socket: ServerConnection,
-        outlet: Outlet,
+        sample_bytes: int,
         listener: Listener,
         director: Director,
         *,
@@ -121,109 +80,112 @@ class Session:
         config: ServerConfig,
         metrics: Metrics,
     ) -> None:
-        self._session_id = session_id
-        self._socket = socket
-        self._outlet = outlet
+        self.session_id = session_id
+        self.moves = Moves()
+        self.backlog = Backlog(config.max_kept_kib * 1024)
+        self.presence = Presence(config.resume_window_s, self.backlog, self.moves)
+        self.close_code = 1000
+        self.close_reason = ""
         self._listener = listener
         self._director = director
         self._engine = engine
         self._threads = threads
         self._config = config
         self._metrics = metrics
-        self._inbox: asyncio.Queue[Item] = asyncio.Queue(INBOX_MESSAGES)
-        self._held: Item | None = None  # read from the inbox, not yet worked on
-        self._outbox: asyncio.Queue[events.Event | None] = asyncio.Queue()
+        self._inbox = Inbox(sample_bytes, self.moves)
         self._pending: dict[Origin, set[Future[Result]]] = defaultdict(set)
-        self._moved = asyncio.Event()  # something left the outbox or was finished
         self._broken: asyncio.Future[None] = asyncio.Future()  # fails with a request
-        self._ending: asyncio.Future[None] = asyncio.Future()  # done: shut down
-
-    @property
-    def session_id(self) -> str:
-        """Its identifier."""
-        return self._session_id
+        self._is_over = False
 
     @property
     def time_ms(self) -> int:
         """The audio clock."""
         return self._director.time_ms
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the backlog holds the last message."""
+        return self._is_over
+
     async def run(self, opening: Sequence[events.Event]) -> None:
-        """Serve the client until it ends the session, vanishes or breaks a rule.
+        """Serve the client until it has everything, stays away or breaks a rule.
 
         Args:
             opening: Sent first.
-
-        Raises:
-            ExceptionGroup: Of `SessionError`, `Vanished`, `ConnectionClosed`, and of
-                whatever a bug raised.
         """
         for event in opening:
             self._send(event)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._read(), name="read")
                 group.create_task(self._listen(), name="listen")
-                group.create_task(self._write(), name="write")
                 group.create_task(self._watch(), name="watch")
+                group.create_task(self.presence.wait_for_delivery(), name="deliver")
+        except* Vanished as group_of_one:
+            reason = group_of_one.exceptions[0]
+            self._metrics.lost.labels(str(reason)).inc()
+            log.info("session %s: lost: %s", self.session_id, reason)
+        except* SessionError as errors:  # told on the socket that it is about
+            error = first_of(errors)
+            self.close_code, self.close_reason = error.close_code, error.code
+        except* Exception:  # a bug ends its own session and no other
+            log.exception("session %s failed", self.session_id)
+            self._fail(Broken("internal", "a bug here; it is logged"))
         finally:
-            self._engine.cancel(self._session_id)
+            self._engine.cancel(self.session_id)
+            self._is_over = True
+            self.moves.tell()
 
-    def end(self) -> None:
-        """Stop reading and finish what was heard: the server shuts down."""
-        if not self._ending.done():
-            self._ending.set_result(None)
+    def end(self, close_code: int) -> None:
+        """Take nothing more, finish what was heard, close with this code."""
+        self.close_code = close_code
+        self._inbox.put(events.SessionEnd())
+
+    def break_off(self, error: SessionError) -> None:
+        """End the session with an error, unless all is said."""
+        if not self._broken.done():
+            self._broken.set_exception(error)
+
+    # --- sockets --------------------------------------------------------------
+
+    def resume(self, last_seq: int) -> events.SessionResumed:
+        """Go on where the lost socket left off, on both ways.
+
+        Raises:
+            NotAllowed: If messages after `last_seq` are no longer kept.
+        """
+        self.backlog.rewind(last_seq)
+        self._metrics.resumes.inc()
+        self._inbox.drop_half()  # the client sends that sample again
+        return events.SessionResumed(
+            samples_received=self._inbox.n_samples,
+            client_messages_received=self._inbox.n_messages,
+        )
 
     # --- in -------------------------------------------------------------------
 
-    async def _read(self) -> None:
-        is_last = False
-        while not is_last:
-            message = await self._receive()
-            if message is None:
-                await self._inbox.put(events.SessionEnd())
-                is_last = True
-            elif isinstance(message, bytes):
-                await self._inbox.put(message)
-            else:
-                is_last = await self._take(message)
-        await self._stay()
+    async def hear(self, audio: bytes) -> None:
+        """Take audio, cut anywhere; waits while there is no room."""
+        await self._inbox.wait_for_room()
+        self._inbox.put_audio(audio)
 
-    async def _stay(self) -> None:
-        """Notice a client that vanishes while its last finals are on their way."""
-        closing = asyncio.create_task(self._socket.wait_closed(), name="closing")
-        try:
-            await asyncio.wait(
-                (closing, self._broken), return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            closing.cancel()
-        if not self._broken.done():
-            raise Vanished
-
-    async def _receive(self) -> str | bytes | None:
-        """Give the next message; None once the server shuts down."""
-        if self._ending.done():  # also where the next message is always there
-            return None
-        receiving = asyncio.create_task(self._socket.recv(), name="receive")
-        try:
-            await asyncio.wait(
-                (receiving, self._ending), return_when=asyncio.FIRST_COMPLETED
-            )
-            return receiving.result() if receiving.done() else None
-        except ConnectionClosedOK:
-            raise Vanished from None
-        finally:
-            receiving.cancel()
-
-    async def _take(self, text: str) -> bool:
-        """Take a text message; tell whether it was the last."""
-        await self._wait_for_reading()
+    async def take(self, text: str) -> None:
+        """Take a text message; waits while there is no room."""
+        while self._has_unread() and not self._inbox.is_closed:
+            await self.moves.wait()
+        if self._inbox.is_closed:
+            return
         try:
             message, unknown = parse_client(text)
         except BadMessage as error:
+            self._inbox.count_message()
             self._send(failure(error, self.time_ms))
-            return False
+            return
+        if not isinstance(message, events.Ping):
+            await self._inbox.wait_for_room()
+        if self._inbox.is_closed:
+            return
+        # Nothing below waits: a message is taken and counted, or neither.
+        self._inbox.count_message()
         for event in warn_of(unknown, self.time_ms):
             self._send(event)
         match message:
@@ -233,8 +195,7 @@ class Session:
                 second = refuse("already_started", "expected one session.start")
                 self._send(failure(second, self.time_ms))
             case _:
-                await self._inbox.put(message)
-        return isinstance(message, events.SessionEnd)
+                self._inbox.put(message)
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
@@ -249,37 +210,27 @@ class Session:
             for position, record in placed:
                 self._perform(self._director.on_record(position, record))
         while self._director.n_unfinished:
-            await self._wait_for_move()
-        self._outbox.put_nowait(None)
+            await self.moves.wait()
+        self._is_over = True
+        if not self._broken.done():  # a late partial may have failed meanwhile
+            self._broken.set_result(None)
+        self.moves.tell()
 
     async def _next_work(self) -> tuple[Work, bool]:
-        """Give what to do next, and whether it is the last; joins waiting audio."""
-        item, self._held = self._held or await self._inbox.get(), None
-        if not isinstance(item, bytes):
-            is_last = isinstance(item, events.SessionEnd)
-            return partial(instruct, self._listener, item), is_last
-        pieces = [item]
-        while self._held is None and not self._inbox.empty():
-            item = self._inbox.get_nowait()
-            if isinstance(item, bytes):
-                pieces.append(item)
-            else:
-                self._held = item
-        return partial(self._listener.push, b"".join(pieces)), False
+        """Give what to do next, and whether it is the last."""
+        item = await self._inbox.next()
+        if isinstance(item, bytes):
+            return partial(self._listener.push, item), False
+        is_last = isinstance(item, events.SessionEnd)
+        return partial(instruct, self._listener, item), is_last
 
     async def _wait_for_room(self) -> None:
         """Hold the audio back while finals or the client's reading lag behind."""
-        while self._director.n_unfinished > MAX_UNFINISHED:
-            await self._wait_for_move()
-        await self._wait_for_reading()
+        while self._director.n_unfinished > MAX_UNFINISHED or self._has_unread():
+            await self.moves.wait()
 
-    async def _wait_for_reading(self) -> None:
-        while self._outbox.qsize() > self._config.max_unread_events:
-            await self._wait_for_move()
-
-    async def _wait_for_move(self) -> None:
-        self._moved.clear()
-        await self._moved.wait()
+    def _has_unread(self) -> bool:
+        return self.backlog.n_unsent > self._config.max_unread_events
 
     # --- engine ---------------------------------------------------------------
 
@@ -319,7 +270,7 @@ class Session:
             self._broken.set_exception(error)
         else:
             self._perform(self._director.on_result(future.result()))
-        self._moved.set()
+        self.moves.tell()
 
     async def _watch(self) -> None:
         """End the session where a request fails: that is a bug, or worse."""
@@ -328,14 +279,21 @@ class Session:
     # --- out ------------------------------------------------------------------
 
     def _send(self, event: events.Event) -> None:
-        self._outbox.put_nowait(event)
+        self.backlog.add(event)
+        self._metrics.count(event)
+        self.moves.tell()
 
-    async def _write(self) -> None:
-        while event := await self._outbox.get():
-            await self._outlet.send(event)
-            self._moved.set()
-        if not self._broken.done():  # a late partial may have failed meanwhile
-            self._broken.set_result(None)
+    def _fail(self, error: SessionError) -> None:
+        self._send(failure(error, self.time_ms))
+        self.close_code, self.close_reason = error.close_code, error.code
+
+
+def first_of(group: BaseExceptionGroup[SessionError]) -> SessionError:
+    """Give the first error of a group of groups."""
+    error: SessionError | BaseExceptionGroup[SessionError] = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def warn_of(unknown_fields: Sequence[str], time_ms: int) -> list[events.Event]:

@@ -53,16 +53,6 @@ def without(message, name):
         (START | {"modalities": ["smell"]}, "bad_field", ["modalities", "smell"]),
         (START | {"modalities": []}, "bad_field", ["modalities", "[]"]),
         (START | {"language": "xx"}, "unknown_language", ["language", "en", "'xx'"]),
-        (
-            {
-                "type": "session.resume",
-                "session_id": "s",
-                "resume_token": "t",
-                "last_seq": 3,
-            },
-            "resume_off",
-            ["session.start"],
-        ),
     ],
 )
 async def test_a_session_that_cannot_begin_is_told_why_and_closed_with_1002(

@@ -13,7 +13,7 @@ LEARNING = ("offline.training", "offline.exporting")  # the rooms with torch
 STORIES = [  # ground floor first; a module imports only from stories below its own
     {"errors"},
     {"events"},
-    {"flow", "reading"},
+    {"flow", "reading", "backlog"},
     {"config"},
     {"settings"},
     {"audio", "vad", "turns", "asr", "gates", "agreement", "functionals", "context"}
@@ -24,8 +24,10 @@ STORIES = [  # ground floor first; a module imports only from stories below its 
     {"lanes", "terms", "wording"},
     {"partials"},
     {"director", "listener"},
-    {"pipeline", "metrics"},
-    {"session", "pages"},
+    {"pipeline", "metrics", "presence"},
+    {"inbox", "pages"},
+    {"session"},
+    {"line", "sessions"},
     {"server"},
     {"__main__"},
 ]
@@ -145,7 +147,11 @@ def test_asyncio_lives_where_the_sockets_are():
         "stream_erc.admission",  # reads requests
         "stream_erc.pages",
         "stream_erc.conversation",  # lets one expire
+        "stream_erc.presence",
+        "stream_erc.inbox",
         "stream_erc.session",
+        "stream_erc.line",
+        "stream_erc.sessions",
         "stream_erc.server",
         "stream_erc.__main__",
     }

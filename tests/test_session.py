@@ -4,6 +4,7 @@ import asyncio
 import socket
 
 import pytest
+from conftest import start_server
 from recording import (
     RATE_HZ,
     agree,
@@ -21,40 +22,51 @@ from recording import (
 )
 from talking import END, MODERN
 
+
+@pytest.fixture(scope="module")
+def strict_url():
+    """The address of a server where a lost socket ends its session."""
+    process, url = start_server("--server.resume_window_s", "0")
+    yield url
+    process.terminate()
+    process.wait(20)
+    process.stdout.close()
+
+
 # --- who else is there ---------------------------------------------------------
 
 
 @pytest.mark.parametrize("is_polite", [True, False], ids=["closes", "is cut off"])
 async def test_a_client_that_vanishes_within_a_turn_is_forgotten_and_others_go_on(
-    server_url, is_polite
+    strict_url, is_polite
 ):
     script = [clip(MODERN), silence(0.8)]
-    reference = await record(server_url, script, partials=False)
-    await until_sessions(server_url, 0)
-    async with talk(server_url, partials=False) as other:
-        async with talk(server_url) as wire:
+    reference = await record(strict_url, script, partials=False)
+    await until_sessions(strict_url, 0)
+    async with talk(strict_url, partials=False) as other:
+        async with talk(strict_url) as wire:
             await wire.say(as_pcm16(clip(MODERN)))
             await wire.hear_until("turn.started")
-            await until_sessions(server_url, 2)
+            await until_sessions(strict_url, 2)
             if is_polite:
                 await wire.socket.close()
             else:
                 wire.socket.transport.abort()
-        await until_sessions(server_url, 1)
+        await until_sessions(strict_url, 1)
         await other.say(*whole(as_pcm16(join(*script))), END)
         assert agree(results(await other.hear_all()), results(reference))
-    await until_sessions(server_url, 0)
+    await until_sessions(strict_url, 0)
 
 
-async def test_clients_that_vanish_in_numbers_leave_nothing_behind(server_url):
+async def test_clients_that_vanish_in_numbers_leave_nothing_behind(strict_url):
     async def come_and_go():
-        async with talk(server_url, conversation_id="crowd") as wire:
+        async with talk(strict_url, conversation_id="crowd") as wire:
             await wire.say(as_pcm16(clip(MODERN)))
             wire.socket.transport.abort()
 
     await asyncio.gather(*(come_and_go() for _ in range(12)))
-    await until_sessions(server_url, 0)
-    heard = await record(server_url, [clip(MODERN), silence(0.8)], partials=False)
+    await until_sessions(strict_url, 0)
+    heard = await record(strict_url, [clip(MODERN), silence(0.8)], partials=False)
     assert len(of_type(heard, "emotion.final")) == 1
 
 

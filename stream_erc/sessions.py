@@ -1,0 +1,212 @@
+"""All sessions of a server, and what they share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from . import events
+from .audio import SAMPLE_BYTES
+from .config import Settings
+from .conversation import Conversations
+from .engine import Models
+from .errors import BadMessage, NotAllowed, Overloaded
+from .flow import EMOTIONS
+from .lanes import LocalEngine
+from .metrics import Metrics
+from .pipeline import open_session
+from .session import Session, warn_of
+from .vad import SileroVad
+
+log = logging.getLogger(__name__)
+
+LISTENING_THREADS = 2
+"""For the decoding and voice detection of all sessions."""
+
+TOKEN_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A session, who may come back to it, and its task."""
+
+    session: Session
+    owner: str
+    resume_token: str
+    task: asyncio.Task[None]
+
+
+class Sessions:
+    """Opens sessions, finds them again, ends them.
+
+    Args:
+        settings: All of them.
+        models: Loaded; no session ever loads any.
+        vad: Loaded.
+        metrics: Told how many there are.
+    """
+
+    def __init__(
+        self, settings: Settings, models: Models, vad: SileroVad, metrics: Metrics
+    ) -> None:
+        self._settings = settings
+        self._languages = models.whisper.languages
+        self._vad = vad
+        self._engine = LocalEngine(models, settings.asr.workers)
+        self._threads = ThreadPoolExecutor(LISTENING_THREADS, "listen")
+        self._conversations = Conversations(
+            models.empty_context, settings.server.resume_window_s
+        )
+        self._metrics = metrics
+        self._kept: dict[str, Kept] = {}
+        self._is_draining = False
+        metrics.sessions.set_function(lambda: len(self._kept))
+        metrics.waiting.set_function(self._count_waiting)
+        metrics.conversations.set_function(lambda: len(self._conversations))
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more may be opened."""
+        return len(self._kept) < self._settings.server.max_sessions
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the server shuts down."""
+        return self._is_draining
+
+    def open(
+        self, start: events.SessionStart, unknown: Sequence[str], owner: str
+    ) -> Session:
+        """Open a session; its first socket must be hosted at once.
+
+        Args:
+            start: The client's wishes.
+            unknown: Names of fields that it should not have.
+            owner: Who comes.
+
+        Raises:
+            BadMessage: If a wish cannot be met.
+            Overloaded: If there is no room, or will be no time.
+        """
+        self._require_possible(start)
+        session_id = secrets.token_hex(8)
+        with ExitStack() as stack:
+            conversation = stack.enter_context(
+                self._conversations.join(owner, start.conversation_id)
+            )
+            listener, director = open_session(
+                start,
+                session=session_id,
+                settings=self._settings,
+                probability=self._vad.stream(),
+                conversation=conversation,
+            )
+            session = Session(
+                session_id,
+                SAMPLE_BYTES[start.audio.encoding] * start.audio.channels,
+                listener,
+                director,
+                engine=self._engine,
+                threads=self._threads,
+                config=self._settings.server,
+                metrics=self._metrics,
+            )
+            token = secrets.token_urlsafe(TOKEN_BYTES)
+            opening = [self._welcome(session_id, token), *warn_of(unknown, 0)]
+            running = self._run(session, opening, stack.pop_all())
+        task = asyncio.create_task(running, name=f"session {session_id}")
+        self._kept[session_id] = Kept(session, owner, token, task)
+        return session
+
+    def find(self, resume: events.SessionResume, owner: str) -> Session:
+        """Give the session that a client comes back to.
+
+        Raises:
+            BadMessage: If nobody may come back here.
+            NotAllowed: If this one may not; it does not tell why.
+        """
+        if not self._settings.server.resume_window_s:
+            raise BadMessage("resume_off", "expected session.start: resuming is off")
+        kept = self._kept.get(resume.session_id)
+        expected = kept.resume_token if kept else secrets.token_urlsafe(TOKEN_BYTES)
+        given = resume.resume_token.encode(errors="replace")
+        is_right = secrets.compare_digest(expected.encode(), given)
+        if (
+            kept is None
+            or not is_right
+            or kept.owner != owner
+            or kept.session.presence.is_lost
+        ):
+            raise NotAllowed(
+                "resume_refused",
+                "session.resume: expected a session that is still kept, and its token",
+            )
+        return kept.session
+
+    async def drain(self) -> None:
+        """Let no one in, let every session finish, within the time allowed."""
+        self._is_draining = True
+        tasks = [kept.task for kept in self._kept.values()]
+        if not tasks:
+            return
+        log.info("finishing %d sessions", len(tasks))
+        for kept in self._kept.values():
+            kept.session.end(1001)
+        await asyncio.wait(tasks, timeout=self._settings.server.drain_s)
+        for task in tasks:  # their time is over
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    def close(self) -> None:
+        """Stop the threads; no session may be left."""
+        self._engine.close()
+        self._threads.shutdown()
+
+    async def _run(
+        self, session: Session, opening: Sequence[events.Event], membership: ExitStack
+    ) -> None:
+        with membership:
+            try:
+                await session.run(opening)
+            finally:
+                del self._kept[session.session_id]
+
+    def _require_possible(self, start: events.SessionStart) -> None:
+        if start.language and start.language not in self._languages:
+            raise BadMessage(
+                "unknown_language",
+                f"session.start: language: expected one of "
+                f"{', '.join(self._languages)}, got {start.language!r}",
+            )
+        if self._is_draining:
+            raise Overloaded("shutting_down", "the server shuts down; try another")
+        if not self.has_room:
+            raise Overloaded(
+                "server_full",
+                f"expected at most {self._settings.server.max_sessions} sessions; "
+                f"try again later",
+            )
+
+    def _welcome(self, session_id: str, resume_token: str) -> events.SessionStarted:
+        turns, window_s = self._settings.turns, self._settings.server.resume_window_s
+        return events.SessionStarted(
+            session_id=session_id,
+            resume_token=resume_token if window_s else None,
+            protocol=1,
+            labels=EMOTIONS,
+            limits=events.Limits(
+                max_frame_bytes=events.MAX_FRAME_BYTES,
+                max_turn_ms=turns.max_turn_ms,
+                end_silence_ms=turns.end_silence_ms,
+                pre_roll_ms=turns.pre_roll_ms,
+                resume_window_s=window_s,
+            ),
+        )
+
+    def _count_waiting(self) -> int:
+        return sum(kept.session.presence.is_waiting for kept in self._kept.values())
