@@ -212,16 +212,16 @@ def open_tls(certificate: str, key: str) -> ssl.SSLContext | None:
 def open_wire_log() -> logging.Logger:
     """Give the log of the WebSocket library, without what clients sent.
 
-    At debug level it would hold request lines and headers, tokens among them, and in
-    some versions the traceback of a broken handshake quotes its request line.
+    At debug level it would hold request lines and headers, tokens among them.
     """
-
-    def leave_out_traceback(record: logging.LogRecord) -> bool:
-        if record.msg == "opening handshake failed":
-            record.exc_info = None
-        return True
-
     wire_log = logging.getLogger(f"{__name__}.wire")
     wire_log.setLevel(logging.INFO)
-    wire_log.addFilter(leave_out_traceback)
+    wire_log.addFilter(leave_out_request)
     return wire_log
+
+
+def leave_out_request(record: logging.LogRecord) -> bool:
+    """Drop the traceback of a broken handshake: versions before 15 quote what came."""
+    if record.msg == "opening handshake failed":
+        record.exc_info = None
+    return True

@@ -125,9 +125,9 @@ async def dial(url, **options):
 
 
 @asynccontextmanager
-async def talk(url, **wishes):
-    """Open a session; `wishes` are fields of `session.start`."""
-    async with dial(url) as wire:
+async def talk(url, *, dialing=None, **wishes):
+    """Open a session; `wishes` are fields of `session.start`, `dialing` of `dial`."""
+    async with dial(url, **dialing or {}) as wire:
         await wire.say({"type": "session.start", "audio": MONO_16K} | wishes)
         welcome = await wire.hear()
         assert welcome["type"] == "session.started", welcome
