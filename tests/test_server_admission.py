@@ -21,7 +21,7 @@ from recording import (
     silence,
     talk,
 )
-from talking import MODERN
+from talking import END, MODERN
 from websockets.exceptions import InvalidStatus
 
 from clients import microphone, replay
@@ -83,7 +83,7 @@ async def test_a_token_opens_a_session_in_the_header_and_in_the_query(
 ):
     async with serve(models, tokens=str(tokens)) as (_, url):
         async with talk(f"{url}?token={BEN}") as wire:
-            await wire.say({"type": "session.end"})
+            await wire.say(END)
             assert (await wire.hear_all())[-1]["type"] == "session.ended"
         async with connect(url, audio=FORMAT, token=ANN) as connection:
             await connection.end()
@@ -115,6 +115,22 @@ async def test_the_same_conversation_of_two_owners_is_two_conversations(
         assert await context_of(ANN) == (1, 1)
 
 
+async def test_another_owner_cannot_resume_a_session(serve, models, tokens):
+    async with serve(models, tokens=str(tokens)) as (_, url):
+        async with talk(f"{url}?token={ANN}") as wire:
+            welcome = wire.heard[0]
+            resume = {"type": "session.resume", "last_seq": 0} | {
+                name: welcome[name] for name in ("session_id", "resume_token")
+            }
+            async with dial(f"{url}?token={BEN}") as thief:
+                await thief.say(resume)
+                [error] = await thief.hear_all()
+            assert (error["code"], thief.close_code) == ("resume_refused", 1008)
+            async with dial(f"{url}?token={ANN}") as back:
+                await back.say(resume, END)
+                assert (await back.hear_all())[-1]["type"] == "session.ended"
+
+
 # --- origins -------------------------------------------------------------------
 
 
@@ -125,7 +141,8 @@ async def test_a_page_of_another_site_is_refused_with_403(serve, models):
         own = url.replace("ws://", "http://").removesuffix(events.PATH)
         for origin in ("https://app.example.org", own):
             async with talk(url, dialing={"origin": origin}) as wire:
-                assert wire.heard[0]["type"] == "session.started"
+                await wire.say(END)
+                assert (await wire.hear_all())[-1]["type"] == "session.ended"
 
 
 # --- TLS -----------------------------------------------------------------------
@@ -226,7 +243,7 @@ async def test_after_sighup_the_new_tokens_count_and_a_revoked_one_is_closed(
     serve, models, tokens
 ):
     carl = make_token()
-    async with serve(models, tokens=str(tokens)) as (_, url):
+    async with serve(models, tokens=str(tokens), drain_s=0.0) as (_, url):
         async with (
             talk(f"{url}?token={ANN}") as gone,
             talk(f"{url}?token={BEN}") as kept,
@@ -236,9 +253,9 @@ async def test_after_sighup_the_new_tokens_count_and_a_revoked_one_is_closed(
             await gone.hear_all()
             assert (gone.close_code, gone.socket.close_reason) == (1008, "wrong_token")
             await until_refused(url, ANN)
-            async with talk(f"{url}?token={carl}"):
+            async with dial(url, **bearer(carl)):
                 pass
-            await kept.say({"type": "session.end"})
+            await kept.say(END)
             assert (await kept.hear_all())[-1]["type"] == "session.ended"
 
 
@@ -251,7 +268,7 @@ async def test_a_broken_file_at_sighup_changes_nothing(serve, models, tokens, ca
                 while f"{tokens}:2" not in caplog.text:
                     async with dial(url, **bearer(BEN)):
                         pass
-            await wire.say({"type": "session.end"})
+            await wire.say(END)
             assert (await wire.hear_all())[-1]["type"] == "session.ended"
 
 
@@ -265,10 +282,11 @@ async def test_no_token_and_no_query_is_ever_logged(serve, models, tokens, caplo
     quiet = {"logger": logging.Logger("the test's own client", logging.CRITICAL)}
     async with serve(models, tokens=str(tokens)) as (_, url):
         async with talk(f"{url}?{query}", dialing=quiet) as wire:
-            await wire.say(as_pcm16(join(*SCRIPT)), {"type": "session.end"})
+            await wire.say(as_pcm16(join(*SCRIPT)), END)
             assert of_type(await wire.hear_all(), "emotion.final")
         async with connect(url, audio=FORMAT, token=BEN) as connection:
             await connection.end()
+            assert [event async for event in connection]
         await refused(f"{url}?token={never[1]}", **quiet)
         await asyncio.to_thread(page, url, f"/metrics?{query}")
         for broken in (b"GET /v1/stream?%b HTTP/7\r\n\r\n", b"GET /?%b\r\n\r\n"):
