@@ -13,37 +13,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
-import msgspec
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
 
 from clients.errors import ConnectionFailed, ConnectionLost
-from clients.opening import OPEN_TIMEOUT_S, open_socket, without_query
+from clients.link import Arrival, Link
+from clients.opening import OPEN_TIMEOUT_S, open_socket
 from clients.schedule import SendTimes
+from clients.tape import MAX_BYTES, Tape
 from stream_erc import events
 from stream_erc.events import AudioFormat, Modality, ServerEvent, SessionStarted
 
+__all__ = ["Arrival", "Connection", "connect"]
+
 SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1}
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One message of the server.
-
-    Attributes:
-        text: The JSON, unchanged.
-        event: The same, typed; None where this version does not know the type.
-        received_s: `time.monotonic()` when it was taken from the socket.
-    """
-
-    text: str
-    event: ServerEvent | None
-    received_s: float
 
 
 class Connection:
@@ -61,20 +48,23 @@ class Connection:
     started: SessionStarted
     send_times: SendTimes
 
-    def __init__(self, socket: ClientConnection, audio: AudioFormat):
-        """Begin to read from `socket`."""
-        self.send_times = SendTimes(
-            SAMPLE_BYTES.get(audio.encoding, 1) * audio.channels * audio.sample_rate
-        )
-        self._socket = socket
-        # Unbounded: events are small and few, and a caller that sends all its audio
-        # before it reads would otherwise wait for the server, and the server for it.
-        self._arrivals: asyncio.Queue[Arrival | None] = asyncio.Queue()
-        self._opened: asyncio.Future[SessionStarted] = (
-            asyncio.get_running_loop().create_future()
-        )
-        self._reader = asyncio.create_task(self._read(), name="read events")
-        self._reader.add_done_callback(self._finish_reading)
+    def __init__(
+        self,
+        socket: ClientConnection,
+        dial: Callable[[], Awaitable[ClientConnection]],
+        audio: AudioFormat,
+        max_kept_bytes: int = MAX_BYTES,
+    ):
+        """Begin to read from `socket`; `dial` opens another one where it breaks."""
+        sample_bytes = SAMPLE_BYTES.get(audio.encoding, 1) * audio.channels
+        tape = Tape(sample_bytes, audio.sample_rate, max_kept_bytes)
+        self.send_times = SendTimes(sample_bytes * audio.sample_rate)
+        self._link = Link(socket, dial, tape)
+
+    @property
+    def n_resumes(self) -> int:
+        """How often the socket broke and was replaced."""
+        return self._link.n_resumes
 
     async def send_audio(self, audio: bytes | memoryview) -> None:
         """Send raw audio as declared, cut anywhere; waits while the server is behind.
@@ -87,7 +77,7 @@ class Connection:
         for begin in range(0, len(whole), n_bytes):
             frame = whole[begin : begin + n_bytes]
             self.send_times.record(len(frame), time.monotonic())
-            await self._send(bytes(frame))
+            await self._link.send(bytes(frame))
 
     async def set_speaker(self, speaker: str) -> None:
         """Say that the audio after this is another speaker's; ends the running turn."""
@@ -121,13 +111,11 @@ class Connection:
         """Iterate over everything the server sends, until `session.ended`.
 
         Raises:
-            ConnectionLost: If the socket closes before that, or what comes is not
-                the protocol.
+            ConnectionLost: If the session breaks off before that for good, or what
+                comes is not the protocol.
         """
-        while (arrival := await self._arrivals.get()) is not None:
+        async for arrival in self._link.arrivals():
             yield arrival
-        self._arrivals.put_nowait(None)  # whoever asks again gets the same answer
-        self._raise_loss()
 
     async def _events(self) -> AsyncIterator[ServerEvent]:
         async for arrival in self.arrivals():
@@ -140,77 +128,19 @@ class Connection:
         Raises:
             ConnectionFailed: If it has not.
         """
-        with suppress(ConnectionLost):  # `_opened` tells the same
-            await self._tell(start)
+        await self._link.start(start)
         try:
-            self.started = await self._opened
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                self.started = await self._link.opened
+        except TimeoutError as error:
+            raise ConnectionFailed(
+                "timeout", f"no session.started within {OPEN_TIMEOUT_S:.0f} s"
+            ) from error
         except ConnectionLost as error:
             raise ConnectionFailed(error.code, str(error), error.close_code) from error
 
-    async def _close(self) -> None:
-        self._opened.cancel()
-        try:
-            await self._socket.close()  # the reader clears the way for the answer
-        finally:
-            self._reader.cancel()
-
     async def _tell(self, message: events.ClientMessage) -> None:
-        await self._send(events.encode(message))
-
-    async def _send(self, message: str | bytes) -> None:
-        try:
-            await self._socket.send(message)
-        except ConnectionClosed as error:
-            await asyncio.wait([self._reader])  # it knows what the server said last
-            self._raise_loss()
-            raise ConnectionLost(
-                "ended", "the session has ended; nothing more can be sent", 1000
-            ) from error
-
-    async def _read(self) -> None:
-        """Queue what comes until the socket closes.
-
-        Raises:
-            ConnectionLost: Unless the session ended as it should.
-        """
-        failure: events.Failure | None = None
-        ended = False
-        while True:
-            try:
-                text = await self._socket.recv()
-            except ConnectionClosed:
-                break
-            received_s = time.monotonic()
-            if isinstance(text, bytes):
-                continue  # no server of this version sends any
-            event = parse(text)
-            if isinstance(event, SessionStarted) and not self._opened.done():
-                self._opened.set_result(event)
-            elif isinstance(event, events.Failure):
-                # Before the session is open even a recoverable one is a refusal: the
-                # one message that could be wrong is `session.start`.
-                if not event.recoverable or not self._opened.done():
-                    failure = event
-                if event.recoverable and not self._opened.done():
-                    break
-            ended = ended or isinstance(event, events.SessionEnded)
-            self._arrivals.put_nowait(Arrival(text, event, received_s))
-        close_code = self._socket.close_code
-        if not (ended and close_code == 1000):
-            raise explain_close(failure, close_code, self._socket.close_reason)
-
-    def _raise_loss(self) -> None:
-        """Raise what ended the reading, unless that was `session.ended` or `_close`."""
-        if not self._reader.cancelled():
-            self._reader.result()
-
-    def _finish_reading(self, reader: asyncio.Task[None]) -> None:
-        """Let those who wait know that nothing more will come."""
-        self._arrivals.put_nowait(None)
-        if not reader.cancelled():
-            error = reader.exception()
-            if error is not None and not self._opened.done():
-                self._opened.set_exception(error)
+        await self._link.send(events.encode(message))
 
 
 @asynccontextmanager
@@ -225,8 +155,12 @@ async def connect(
     modalities: Sequence[Modality] = ("audio", "text"),
     token: str | None = None,
     ca: Path | None = None,
+    max_kept_bytes: int = MAX_BYTES,
 ) -> AsyncIterator[Connection]:
     """Open a session; leaving the block without `end()` abandons it.
+
+    Where its socket breaks, the session goes on upon another one, within the server's
+    window; `ConnectionLost` tells of what cannot be mended.
 
     Args:
         url: ws[s]://HOST:PORT/v1/stream.
@@ -238,6 +172,7 @@ async def connect(
         modalities: What the emotion may rest on.
         token: For a server that wants one.
         ca: PEM file of whoever vouches for the server; None: whom the system trusts.
+        max_kept_bytes: Of what was sent, to send it again where a socket breaks.
 
     Raises:
         ConnectionFailed: If there is no server, or it refuses the session.
@@ -250,48 +185,10 @@ async def connect(
         partials=partials,
         modalities=tuple(modalities),
     )
-    connection = Connection(await open_socket(url, token, ca), audio)
+    dial = partial(open_socket, url, token, ca)
+    connection = Connection(await dial(), dial, audio, max_kept_bytes)
     try:
-        try:
-            async with asyncio.timeout(OPEN_TIMEOUT_S):
-                await connection._open(start)
-        except TimeoutError as error:
-            raise ConnectionFailed(
-                "timeout",
-                f"{without_query(url)}: no session.started "
-                f"within {OPEN_TIMEOUT_S:.0f} s",
-            ) from error
+        await connection._open(start)
         yield connection
     finally:
-        await connection._close()
-
-
-def parse(text: str) -> ServerEvent | None:
-    """Read a message; None for a type that this version does not know.
-
-    Raises:
-        ConnectionLost: If it is not of the protocol.
-    """
-    try:
-        return events.parse_server(text)
-    except msgspec.MsgspecError as error:
-        raise ConnectionLost(
-            "not_stream_erc",
-            f"the server sent what is not {events.SUBPROTOCOL}: {error}",
-        ) from error
-
-
-def explain_close(
-    failure: events.Failure | None, close_code: int | None, reason: str | None
-) -> ConnectionLost:
-    """Make the error for a session that did not end as it should."""
-    if failure is not None:
-        return ConnectionLost(failure.code, failure.message, close_code)
-    if close_code == 1001:
-        return ConnectionLost("closed", "the server shut down", close_code)
-    told = f": {reason}" if reason else ""
-    return ConnectionLost(
-        "closed",
-        f"the connection closed before session.ended (code {close_code}{told})",
-        close_code,
-    )
+        await connection._link.close()

@@ -38,7 +38,9 @@ class ConnectionLost(ClientError):
 
     Attributes:
         code: The server's stable code, or, where none came: `closed`,
-            `not_stream_erc` (what came is not the protocol), `ended`.
+            `gave_up` (the server could not be reached again in time), `audio_lost`
+            (more was on its way than is kept to be sent again), `not_stream_erc`
+            (what came is not the protocol), `ended`.
         close_code: The WebSocket close code; 1006 where the socket broke without one.
     """
 

@@ -227,13 +227,18 @@ def metrics(url):
     }
 
 
-async def until_sessions(url, n_sessions):
-    """Ask the server until so many sessions are open."""
+async def until_metric(url, *name, value):
+    """Ask the server until a number of /metrics is `value`."""
     async with asyncio.timeout(TIMEOUT_S):
         while True:
             found = await asyncio.to_thread(metrics, url)
-            if found["stream_erc_sessions",] == n_sessions:
+            if found.get(name) == value:
                 return
+
+
+async def until_sessions(url, n_sessions):
+    """Ask the server until so many sessions are open."""
+    await until_metric(url, "stream_erc_sessions", value=n_sessions)
 
 
 # --- what must not depend on chance --------------------------------------------

@@ -97,6 +97,9 @@ async def test_a_path_that_the_server_does_not_have_is_refused(server_url):
 async def test_the_demos_server_starts_and_stops_as_it_should():
     async with demo.serving() as url, connect(url, audio=FORMAT) as connection:
         assert connection.started.protocol == 1
+        await connection.end()
+        async for _ in connection:
+            pass
 
 
 async def test_a_server_that_shuts_down_finishes_the_turn_and_says_so():

@@ -320,12 +320,13 @@ class SlowSocket:
 
 
 async def test_audio_is_timed_when_it_is_handed_over_not_when_it_has_gone():
-    connection = Connection(SlowSocket(), AUDIO)
+    socket = SlowSocket()
+    connection = Connection(socket, never, AUDIO)
     connection.started = STARTED
     await connection.send_audio(bytes(32_000))
-    await connection._close()
+    await connection._link.close()
     assert connection.send_times.sent_ms == 1000
-    assert connection.send_times.sent_at(1000) <= connection._socket.taken_s
+    assert connection.send_times.sent_at(1000) <= socket.taken_s
 
 
 async def test_an_event_is_timed_when_it_comes_not_when_it_is_asked_for():
@@ -333,7 +334,7 @@ async def test_an_event_is_timed_when_it_comes_not_when_it_is_asked_for():
         async with connect(url, audio=AUDIO) as connection:
             before_s = time.monotonic()
             await connection.end()
-            await asyncio.wait([connection._reader])
+            await asyncio.wait([connection._link._reader])
             come_s = time.monotonic()
             *_, last = [arrival async for arrival in connection.arrivals()]
     assert before_s < last.received_s < come_s

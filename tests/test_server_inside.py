@@ -112,7 +112,7 @@ async def test_a_conversation_is_kept_while_a_session_of_it_is_open(serve, model
 async def test_no_session_is_let_in_beyond_the_most_and_one_more_when_one_leaves(
     serve, models
 ):
-    async with serve(models, max_sessions=2) as (_, url):
+    async with serve(models, max_sessions=2, drain_s=0.1) as (_, url):
         async with talk(url), talk(url) as second:
             async with dial(url) as third:
                 await third.say({"type": "session.start", "audio": MONO_16K})
@@ -153,7 +153,7 @@ async def test_what_a_client_that_vanished_waited_for_is_not_computed(
     serve, models, last
 ):
     held = Held(models)
-    async with serve(held) as (_, url):
+    async with serve(held, resume_window_s=0.0) as (_, url):
         with held:
             async with talk(url, partials=False) as wire:
                 await wire.say(as_pcm16(join(*SCRIPT * 5)), *last)

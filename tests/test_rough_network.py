@@ -1,0 +1,246 @@
+"""A client over a network that misbehaves: nothing lost, nothing twice."""
+
+import asyncio
+import random
+
+import pytest
+from recording import as_pcm16, join, silence
+from rough_network import rough_network
+from scripted_models import Loudness, ScriptedModels, conversation, sentence
+
+from clients import link
+from clients.connection import connect
+from clients.errors import ConnectionLost
+from clients.sources import FORMAT
+from stream_erc import events
+
+FRAME = 1024  # bytes
+
+MOST_SAID = {  # the client's own method for each message of a script
+    "context.add": lambda c, m: c.add_context(m["speaker"], m["text"]),
+    "marker": lambda c, m: c.mark(m["id"]),
+    "speaker.set": lambda c, m: c.set_speaker(m["speaker"]),
+    "turn.flush": lambda c, m: c.flush_turn(),
+}
+FINALS = events.TurnEnded | events.TranscriptFinal | events.EmotionFinal
+
+
+@pytest.fixture
+def vad():
+    """Of the server in this process."""
+    return Loudness()
+
+
+@pytest.fixture
+def served(serve, monkeypatch):
+    """Gives a context manager that runs a server with scripted models."""
+    monkeypatch.setattr(link, "FIRST_DELAY_S", 0.002)
+    monkeypatch.setattr(link, "MAX_DELAY_S", 0.01)
+
+    def run(**settings):
+        return serve(ScriptedModels(), **{"drain_s": 0.2} | settings)
+
+    return run
+
+
+async def hold(url, script, *, between=None, **wishes):
+    """Hold one session; gives its events and how often its socket was replaced.
+
+    Args:
+        between: Awaited before every frame of audio.
+    """
+    async with connect(url, audio=FORMAT, **wishes) as connection:
+
+        async def speak():
+            for item in script:
+                if isinstance(item, dict):
+                    await MOST_SAID[item["type"]](connection, item)
+                    continue
+                audio = as_pcm16(item)
+                for at in range(0, len(audio), FRAME):
+                    await (between or nothing)()
+                    await connection.send_audio(audio[at : at + FRAME])
+            await connection.end()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(speak())
+            heard = [event async for event in connection]
+        return heard, connection.n_resumes
+
+
+async def nothing():
+    await asyncio.sleep(0)
+
+
+def outcome(heard):
+    """Finals, markers and the end as they came, without clocks and numbers of order."""
+    kept = (*FINALS.__args__, events.Marker, events.SessionEnded)
+    clocks = {"seq", "latency", "time_ms"}
+    return [
+        (type(event).__name__, {k: v for k, v in fields(event) if k not in clocks})
+        for event in heard
+        if isinstance(event, kept)
+    ]
+
+
+def fields(event):
+    return [(name, getattr(event, name)) for name in event.__struct_fields__]
+
+
+def in_order(heard):
+    assert [event.seq for event in heard] == list(range(len(heard)))
+    return heard
+
+
+async def test_200_drops_over_a_conversation_cost_no_final_and_double_none(served):
+    script = conversation(60)
+    dice = random.Random(0)
+    async with served() as (_, url):
+        whole, _ = await hold(url, script, partials=False)
+        async with rough_network(url) as network:
+            network.budgets = [dice.randint(500, 30_000) for _ in range(200)]
+            heard, n_resumes = await hold(network.url, script)
+            assert network.n_cuts == 200
+    assert n_resumes > 100
+    assert len([e for e in whole if isinstance(e, events.EmotionFinal)]) > 60
+    assert outcome(in_order(heard)) == outcome(in_order(whole))
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_wherever_it_is_cut_even_in_the_first_and_the_last_message(served, seed):
+    script = conversation(2)
+    dice = random.Random(seed)
+    async with served() as (_, url):
+        whole, _ = await hold(url, script, partials=False)
+        async with rough_network(url) as network:
+            # The first one lives long enough to hear `session.started`.
+            network.budgets = [dice.randint(1, 3000) for _ in range(40)]
+            network.budgets += [dice.randint(3000, 200_000)]
+            heard, _ = await hold(network.url, script, partials=False)
+    assert outcome(in_order(heard)) == outcome(whole)
+
+
+async def test_a_network_that_is_gone_for_a_while_costs_nothing(served):
+    script = conversation(6)
+    async with served() as (_, url):
+        whole, _ = await hold(url, script, partials=False)
+        async with rough_network(url) as network:
+            n_frames = 0
+
+            async def between():
+                nonlocal n_frames
+                n_frames += 1
+                if n_frames == 100:
+                    network.is_there = False
+                    network.cut()
+                if n_frames == 300:  # recorded all the while
+                    network.is_there = True
+
+            heard, n_resumes = await hold(
+                network.url, script, between=between, partials=False
+            )
+    assert n_resumes == 1
+    assert outcome(in_order(heard)) == outcome(whole)
+
+
+async def test_a_network_that_stalls_and_then_breaks_costs_nothing(served):
+    script = conversation(6)
+    async with served() as (_, url):
+        whole, _ = await hold(url, script, partials=False)
+        async with rough_network(url) as network:
+            n_frames = 0
+
+            async def between():
+                nonlocal n_frames
+                n_frames += 1
+                if n_frames == 100:
+                    network.is_open.clear()
+                if n_frames == 150:
+                    network.cut()
+                    network.is_open.set()
+
+            heard, n_resumes = await hold(
+                network.url, script, between=between, partials=False
+            )
+    assert n_resumes == 1
+    assert outcome(in_order(heard)) == outcome(whole)
+
+
+async def test_a_slow_network_only_takes_longer(served):
+    script = [join(sentence(0.4), silence(0.2))] * 2
+    async with served() as (_, url):
+        whole, _ = await hold(url, script, partials=False)
+        async with rough_network(url) as network:
+            network.bytes_per_s = 100_000
+            network.budgets = [20_000]
+            heard, n_resumes = await hold(network.url, script, partials=False)
+    assert n_resumes == 1
+    assert outcome(in_order(heard)) == outcome(whole)
+
+
+# --- when it cannot be mended -----------------------------------------------------
+
+
+async def test_a_client_that_cannot_come_back_in_time_is_told(served):
+    async with served(resume_window_s=0.2) as (_, url):
+        async with rough_network(url) as network:
+            async with connect(network.url, audio=FORMAT) as connection:
+                network.is_there = False
+                network.cut()
+                with pytest.raises(ConnectionLost, match=r"within 0\.2 s") as lost:
+                    async for _ in connection:
+                        pass
+                with pytest.raises(ConnectionLost):
+                    await connection.send_audio(b"\0\0")
+    assert lost.value.code == "gave_up"
+
+
+async def test_a_client_whose_session_is_gone_is_told(served):
+    async with served() as (server, url), rough_network(url) as network:
+        async with connect(network.url, audio=FORMAT) as connection:
+            server._sessions._kept.clear()  # as if the server had been restarted
+            network.cut()
+            with pytest.raises(ConnectionLost, match="still kept") as lost:
+                async for _ in connection:
+                    pass
+    assert lost.value.code == "resume_refused"
+
+
+async def test_a_client_that_kept_too_little_says_so_and_does_not_shift_the_audio(
+    served,
+):
+    async with served() as (_, url), rough_network(url) as network:
+        async with connect(
+            network.url, audio=FORMAT, max_kept_bytes=10_000
+        ) as connection:
+            network.is_open.clear()  # what is sent from here on goes nowhere
+            for _ in range(30):
+                await connection.send_audio(bytes(1000))
+            network.cut()
+            network.is_open.set()
+            with pytest.raises(ConnectionLost, match="10000 bytes") as lost:
+                async for _ in connection:
+                    pass
+    assert lost.value.code == "audio_lost"
+
+
+async def test_without_a_socket_a_client_keeps_so_much_and_then_waits(served):
+    async with served() as (_, url), rough_network(url) as network:
+        async with connect(
+            network.url, audio=FORMAT, max_kept_bytes=10_000
+        ) as connection:
+            network.is_there = False
+            network.cut()
+            held = connection._link
+            held._tape.hold()  # as the reader does a moment later
+            held._can_send.clear()
+            for _ in range(10):
+                await connection.send_audio(bytes(1000))
+            more = asyncio.create_task(connection.send_audio(bytes(1000)))
+            await asyncio.wait([more], timeout=0.05)
+            assert not more.done()
+            network.is_there = True
+            await more
+            await connection.end()
+            *_, last = [event async for event in connection]
+    assert last.audio_ms == 11_000 // 32
