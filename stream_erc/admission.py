@@ -9,8 +9,9 @@ import re
 import secrets
 import ssl
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from websockets.http11 import Request
 
@@ -84,13 +85,16 @@ class Admission:
 
         Programs send no `Origin`. Behind a proxy that ends TLS a page of https comes
         here as plain HTTP, so it counts as the same; the other way round does not.
+        Without tokens only an address or `localhost` counts: a name can be made to
+        point at any machine by whoever owns it (DNS rebinding).
         """
         origins = request.headers.get_all("Origin")
         if not origins:
             return
         host = ",".join(request.headers.get_all("Host"))
         schemes = ("https",) if self.tls else ("https", "http")
-        same = {f"{scheme}://{host}".lower() for scheme in schemes}
+        is_ours = self._token_file is not None or is_address(host)
+        same = {f"{scheme}://{host}".lower() for scheme in schemes if is_ours}
         if ",".join(origins).lower() not in same | self._origins:
             raise NotAllowed(
                 "wrong_origin", "expected a page of this server or of server.origins"
@@ -104,6 +108,15 @@ class Admission:
             if hmac.compare_digest(known, digest):
                 found = owner
         return found
+
+
+def is_address(host: str) -> bool:
+    """Whether a `Host` header has an IP address or `localhost`, port or not."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or bool(ip_address(name))
+    except ValueError:
+        return False
 
 
 def find_token(request: Request) -> str:

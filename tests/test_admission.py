@@ -28,11 +28,11 @@ from stream_erc.errors import ConfigError, NotAllowed
 
 TLS = Path(__file__).parent / "tls"
 CERTIFICATE, KEY = str(TLS / "certificate.pem"), str(TLS / "key.pem")
-HOST = "example.org:8765"
+HOST = "127.0.0.1:8765"
 
 
 def request(path="/v1/stream", **headers):
-    return Request(path, Headers(Host=HOST, **headers))
+    return Request(path, Headers({"Host": HOST} | headers))
 
 
 def bearing(token):
@@ -260,7 +260,7 @@ def test_pages_of_this_server_and_of_the_list_may_connect(origin):
         "https://a.org:8443",
         "https://a.org.evil.org",
         "https://evil.org/https://a.org",
-        "http://example.org",
+        "http://127.0.0.1",
     ],
 )
 def test_other_pages_may_not(origin):
@@ -268,6 +268,25 @@ def test_other_pages_may_not(origin):
     with pytest.raises(NotAllowed) as caught:
         Admission(config).admit(request(Origin=origin))
     assert (caught.value.code, caught.value.close_code) == ("wrong_origin", 1008)
+
+
+@pytest.mark.parametrize("host", ["localhost:8765", "[::1]:8765", "10.0.0.7", HOST])
+def test_a_page_at_an_address_is_of_this_server(host):
+    page = request(Host=host, Origin=f"http://{host}")
+    assert Admission(ServerConfig()).admit(page) == EVERYBODY
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.org", "evil.org:8765", "127.0.0.1.evil.org", ""]
+)
+def test_a_name_that_points_here_needs_a_token_or_the_list(host, file):
+    page = {"Host": host, "Origin": f"http://{host}"}
+    with pytest.raises(NotAllowed, match="page"):
+        Admission(ServerConfig()).admit(request(**page))
+    listed = ServerConfig(origins=("http://evil.org",))
+    if host == "evil.org":
+        assert Admission(listed).admit(request(**page)) == EVERYBODY
+    assert asking(file).admit(request(**page, Authorization="Bearer a")) == "ann"
 
 
 def test_a_second_origin_header_helps_nobody():
