@@ -22,6 +22,9 @@ from stream_erc.events import ServerEvent, ServerMessage, SessionStarted
 FIRST_DELAY_S, MAX_DELAY_S = 0.1, 3.0
 """Before the first attempt to come back, and between later ones; at most."""
 
+FINAL_CODES = (1002, 1008, 1009, 1013)
+"""Close codes with which the server says that it will not have us back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
@@ -173,7 +176,8 @@ class Link:
         if ended and close_code in (1000, 1006):  # no answer to the closing is no loss
             return None
         loss = explain_close(failure, close_code, self._socket.close_reason)
-        if failure is not None or ended or not self._is_resumable:
+        is_final = failure is not None or ended or close_code in FINAL_CODES
+        if is_final or not self._is_resumable:
             raise loss
         return loss
 

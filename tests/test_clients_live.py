@@ -2,10 +2,14 @@
 
 import asyncio
 import json
+import random
 from pathlib import Path
 
+import msgspec
 import pytest
 from conftest import start_server
+from recording import agree
+from rough_network import rough_network
 
 from clients import demo, replay
 from clients.connection import connect
@@ -115,3 +119,39 @@ async def test_a_server_that_shuts_down_finishes_the_turn_and_says_so():
                     process.terminate()
     assert any(isinstance(event, events.EmotionFinal) for event in seen)
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_drops_change_no_final_of_real_speech(server_url, seed):
+    async def hold(url):
+        async with connect(url, audio=FORMAT, partials=False) as connection:
+            for clip in (JFK, SPEECH / "LJ001-0008.flac"):
+                pcm = decode(clip).tobytes() + bytes(32_000)
+                for at in range(0, len(pcm), 640):
+                    await connection.send_audio(pcm[at : at + 640])
+            await connection.end()
+            return [event async for event in connection], connection.n_resumes
+
+    dice = random.Random(seed)
+    whole, _ = await hold(server_url)
+    async with rough_network(server_url) as network:
+        network.budgets = [dice.randint(2000, 100_000) for _ in range(6)]
+        heard, n_resumes = await hold(network.url)
+    assert n_resumes >= 3
+    assert [event.seq for event in heard] == list(range(len(heard)))
+    kinds = (events.TurnEnded, events.TranscriptFinal, events.EmotionFinal)
+    for kind in kinds:
+        one, other = (
+            [e for e in each if isinstance(e, kind)] for each in (heard, whole)
+        )
+        assert len(one) == len(other) > 1
+        for a, b in zip(one, other, strict=True):
+            assert agree(comparable(a), comparable(b))
+
+
+def comparable(event):
+    return {
+        name: value
+        for name, value in msgspec.to_builtins(event).items()
+        if name not in ("seq", "time_ms", "latency")
+    }

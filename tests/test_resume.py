@@ -111,7 +111,7 @@ async def test_half_a_sample_at_the_cut_is_thrown_away(served):
             await again.say(data[resumed["samples_received"] * 2 :], END)
             heard = wire.heard + (await again.hear_all())[1:]
     assert results(heard) == results(whole)
-    assert heard[-1]["audio_ms"] == whole[-1]["audio_ms"]
+    assert not of_type(heard, "warning")  # of another half, at the end
 
 
 async def test_messages_are_sent_again_exactly_as_before(served):

@@ -224,16 +224,32 @@ async def test_a_client_that_kept_too_little_says_so_and_does_not_shift_the_audi
     assert lost.value.code == "audio_lost"
 
 
-async def test_without_a_socket_a_client_keeps_so_much_and_then_waits(served):
+@pytest.fixture
+def outage(monkeypatch):
+    """Gives a function that takes the network away and waits until it is missed."""
+
+    async def begin(network):
+        missed = asyncio.Event()
+
+        def delays():
+            missed.set()
+            while True:
+                yield 0.002
+
+        monkeypatch.setattr(link, "delays", delays)
+        network.is_there = False
+        network.cut()
+        await missed.wait()
+
+    return begin
+
+
+async def test_without_a_socket_a_client_keeps_so_much_and_then_waits(served, outage):
     async with served() as (_, url), rough_network(url) as network:
         async with connect(
             network.url, audio=FORMAT, max_kept_bytes=10_000
         ) as connection:
-            network.is_there = False
-            network.cut()
-            held = connection._link
-            held._tape.hold()  # as the reader does a moment later
-            held._can_send.clear()
+            await outage(network)
             for _ in range(10):
                 await connection.send_audio(bytes(1000))
             more = asyncio.create_task(connection.send_audio(bytes(1000)))
@@ -244,3 +260,21 @@ async def test_without_a_socket_a_client_keeps_so_much_and_then_waits(served):
             await connection.end()
             *_, last = [event async for event in connection]
     assert last.audio_ms == 11_000 // 32
+
+
+async def test_what_comes_without_a_socket_does_not_push_out_what_was_on_its_way(
+    served, outage
+):
+    async with served() as (_, url), rough_network(url) as network:
+        async with connect(
+            network.url, audio=FORMAT, max_kept_bytes=10_000
+        ) as connection:
+            network.is_open.clear()
+            await connection.send_audio(bytes(9000))
+            await outage(network)
+            await connection.send_audio(bytes(9000))
+            network.is_there = True
+            network.is_open.set()
+            await connection.end()
+            *_, last = [event async for event in connection]
+    assert last.audio_ms == 18_000 // 32
