@@ -126,15 +126,20 @@ serve free free
 serve without-iemocap default --set corpora.iemocap.unseen=true
 serve without-ravdess default --set corpora.ravdess.unseen=true
 for model in default free without-iemocap without-ravdess; do
-    score "$model" meld meld-text --modalities text
-    score "$model" emorynlp emorynlp-text --modalities text
+    score "$model" meld meld-text --modalities text --card "MELD"
+    score "$model" emorynlp emorynlp-text --modalities text --card "EmoryNLP"
     score "$model" goemotions goemotions-text --modalities text
-    score "$model" iemocap iemocap-text --modalities text --labels $four
+    score "$model" iemocap iemocap-text --modalities text --labels $four \
+        --card "IEMOCAP session 5, words alone"
 done
 for model in default without-iemocap without-ravdess; do
-    score "$model" iemocap iemocap-both --labels $four
-    score "$model" iemocap iemocap-audio --labels $four --modalities audio
-    score "$model" ravdess ravdess-audio --modalities audio
+    score "$model" iemocap iemocap-both --labels $four \
+        --card "IEMOCAP session 5, four classes"
+    score "$model" iemocap iemocap-audio --labels $four --modalities audio \
+        --card "IEMOCAP session 5, voice alone"
+    score "$model" ravdess ravdess-both --card "RAVDESS actors 21-24, acted words too"
+    score "$model" ravdess ravdess-audio --modalities audio \
+        --card "RAVDESS actors 21-24, voice alone"
 done
 for n in 0 1 4 8 16; do
     score default iemocap "iemocap-both-context-$n" --labels $four --context $n
