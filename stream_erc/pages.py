@@ -1,4 +1,4 @@
-"""Request -> page: health, metrics, and who may not come in."""
+"""Request -> page: the browser client, health, metrics, and who may not come in."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from websockets.http11 import Request, Response
 
 from . import events
 from .admission import Admission
+from .browser import serve_file
 from .errors import NotAllowed
 from .metrics import Metrics
-
-GREETING = "stream-erc: connect a WebSocket to " + events.PATH + "\n"
 
 CLOSED = (events.PATH, "/metrics")
 """Those that want a token; load balancers and probes have none for the others."""
@@ -45,16 +44,16 @@ def answer(
             return turn_away(connection, error)
     if path == events.PATH:
         return None
-    status, text = http.HTTPStatus.OK, GREETING
-    if path == "/healthz":
-        text = "alive\n"
-    elif path == "/metrics":
+    if file := serve_file(request):  # the page itself holds nothing to be guarded
+        return file
+    status, text = http.HTTPStatus.OK, "alive\n"
+    if path == "/metrics":
         text = metrics.text()
     elif path == "/readyz" and obstacle:
         status, text = http.HTTPStatus.SERVICE_UNAVAILABLE, f"{obstacle}\n"
     elif path == "/readyz":
         text = "ready\n"
-    elif path != "/":
+    elif path != "/healthz":
         status, text = http.HTTPStatus.NOT_FOUND, "no such page\n"
     return connection.respond(status, text)
 

@@ -24,7 +24,7 @@ STORIES = [  # ground floor first; a module imports only from stories below its 
     {"lanes", "terms", "wording"},
     {"partials"},
     {"director", "listener"},
-    {"pipeline", "metrics", "presence"},
+    {"pipeline", "metrics", "presence", "browser"},
     {"inbox", "pages"},
     {"session"},
     {"line", "sessions"},
@@ -145,6 +145,7 @@ def test_the_rooms_without_torch_do_not_lean_on_those_with_it(path):
 def test_asyncio_lives_where_the_sockets_are():
     assert users(["stream_erc"], "asyncio", "websockets") <= {
         "stream_erc.admission",  # reads requests
+        "stream_erc.browser",
         "stream_erc.pages",
         "stream_erc.conversation",  # lets one expire
         "stream_erc.presence",

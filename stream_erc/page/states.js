@@ -1,0 +1,80 @@
+/** What the page says about itself: in a word, and, where something failed, what to do. */
+
+/** By state of a `Session` and of the page. */
+export const STATES = {
+  idle: "Ready",
+  asking: "Waiting for the microphone",
+  connecting: "Connecting",
+  open: "Listening",
+  playing: "Playing",
+  reconnecting: "Reconnecting",
+  finishing: "Finishing",
+  ended: "Finished",
+  failed: "Stopped",
+};
+
+/** By code of a `CaptureFailed`, of a failed `Session`, or of the server: title, advice. */
+const PROBLEMS = {
+  insecure: [
+    "The browser gives no microphone to this page",
+    "It does so for https pages and for localhost alone: open the page by one of these.",
+  ],
+  denied: [
+    "The microphone was refused",
+    "Allow it in the browser’s settings for this page, then start again.",
+  ],
+  no_microphone: ["No microphone was found", "Plug one in, or play a file."],
+  busy: [
+    "The microphone does not open",
+    "Another program may hold it: close that one, then start again.",
+  ],
+  rate: ["This device is too slow", "It records less than 8000 samples a second."],
+  unplugged: [
+    "The microphone is gone",
+    "What was heard until then is kept. Plug it in again and start anew.",
+  ],
+  not_audio: ["This file cannot be played", "The browser knows no sound in it."],
+  not_ours: ["This file is no session", "Expected JSON Lines that this page has exported."],
+  unreachable: [
+    "The server does not answer",
+    "See that it runs and that this page is its own, then start again.",
+  ],
+  not_ready: ["The server takes no one at the moment", "Try again in a while."],
+  server_full: ["The server is full", "Try again in a while."],
+  shutting_down: ["The server shuts down", "Try again in a while."],
+  slow_reader: [
+    "This browser fell behind",
+    "The server stopped telling. Close other tabs, then start again.",
+  ],
+  no_token: ["The server wants a token", "Enter it under “Token”, then start again."],
+  wrong_token: ["The server does not know this token", "Correct it, then start again."],
+  wrong_origin: [
+    "This page may not use this server",
+    "Open the page from the server itself, or have its address allowed there.",
+  ],
+  dropped: [
+    "The connection broke",
+    "The server does not take sessions up again. What was heard is kept here.",
+  ],
+  too_late: [
+    "The connection was away for too long",
+    "The server has forgotten the session. What was heard is kept here.",
+  ],
+  audio_lost: [
+    "The connection was away for too long",
+    "More was said meanwhile than is kept. What was heard is kept here.",
+  ],
+  closed_1001: ["The server has stopped", "What was heard is kept here."],
+  closed_1008: ["The server refuses", "A token may be missing, or it is wrong."],
+  closed_1011: ["Something broke on the server", "It is in its log. Start again."],
+  closed_1013: ["The server is full or too slow", "Try again in a while."],
+};
+
+/** Give `{title, advice}` for a code; `message` is what the server itself said. */
+export function describeProblem(code, message) {
+  if (!Object.hasOwn(PROBLEMS, code)) {
+    return { title: "The session is over", advice: message || `Code: ${code}.` };
+  }
+  const [title, advice] = PROBLEMS[code];
+  return { title, advice };
+}
