@@ -153,7 +153,12 @@ function showProblem(code, message = "") {
   box.dataset.code = code;
   box.querySelector("strong").textContent = `${title}.`;
   box.querySelector("span").textContent = advice;
-  if (code.endsWith("_token")) find("token").focus();
+  if (code.endsWith("_token")) askForToken();
+}
+
+function askForToken() {
+  find("token-field").hidden = false;
+  find("token").focus();
 }
 
 function showConversation(next) {
@@ -324,6 +329,7 @@ function readAddress() {
   find("speaker").value = query.get("speaker") ?? "";
   find("conversation-id").value = query.get("conversation") ?? "";
   find("token").value = query.get("token") ?? "";
+  find("token-field").hidden = !query.has("token");
   query.delete("token");
   const rest = query.toString();
   history.replaceState(null, "", location.pathname + (rest ? `?${rest}` : ""));

@@ -72,7 +72,7 @@ class Capture {
  * Its processing is left off: it alters loudness and timbre, from which the emotion of
  * a voice is told.
  *
- * @throws {CaptureFailed} insecure, denied, no_microphone, busy, rate.
+ * @throws {CaptureFailed} insecure, denied, no_microphone, busy, rate, unreachable.
  */
 export async function openMicrophone(handlers) {
   if (!navigator.mediaDevices) throw new CaptureFailed("insecure");
@@ -101,7 +101,7 @@ function microphoneProblem({ name }) {
  *
  * A media element decodes as it plays, so an hour takes no more memory than a minute.
  *
- * @throws {CaptureFailed} not_audio, rate.
+ * @throws {CaptureFailed} not_audio, rate, unreachable.
  */
 export async function openFile(file, handlers) {
   const player = new Audio(URL.createObjectURL(file));
@@ -137,7 +137,12 @@ async function connect(makeSource, { onAudio, onLevel }, release) {
     throw new CaptureFailed("rate");
   }
   await context.suspend();
-  await context.audioWorklet.addModule(new URL("worklet.js", import.meta.url));
+  try {
+    await context.audioWorklet.addModule(new URL("worklet.js", import.meta.url));
+  } catch (error) {
+    release();
+    throw new CaptureFailed("unreachable", error); // it is fetched from the server
+  }
   const recorder = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0 });
   recorder.port.addEventListener("message", ({ data }) => {
     if (data === "flushed") return;

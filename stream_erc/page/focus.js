@@ -68,7 +68,10 @@ export class Focus {
 }
 
 function standing(turn) {
-  if (turn.isFinal) return `final, with ${turn.final.context_turns} earlier turns in mind`;
+  if (turn.isFinal) {
+    const n = turn.final.context_turns;
+    return `final, with ${n} earlier ${n === 1 ? "turn" : "turns"} in mind`;
+  }
   if (turn.isCut) return "broken off before its end";
   return turn.label ? "so far; may still change" : "listening";
 }

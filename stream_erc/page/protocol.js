@@ -189,8 +189,10 @@ export class Session extends EventTarget {
       this.#flow(message.samples_received, message.client_messages_received);
       if (this.#isFlowing) this.#enter("open");
     } else {
-      if (message.seq !== undefined && message.seq <= this.#lastSeq) return;
-      this.#lastSeq = message.seq ?? this.#lastSeq;
+      // A refusal to resume is of no session and has a number of its own.
+      const isRefusal = message.type === "error" && !this.#isFlowing;
+      if (message.seq <= this.#lastSeq && !isRefusal) return;
+      this.#lastSeq = Math.max(this.#lastSeq, message.seq);
       this.#note(message);
     }
     this.dispatchEvent(new CustomEvent("message", { detail: message }));

@@ -60,6 +60,11 @@ const PROBLEMS = {
     "The connection was away for too long",
     "The server has forgotten the session. What was heard is kept here.",
   ],
+  resume_refused: [
+    "The server does not know this session any more",
+    "It may have been started anew. What was heard is kept here.",
+  ],
+  resumed_elsewhere: ["The session went on elsewhere", "What was heard is kept here."],
   audio_lost: [
     "The connection was away for too long",
     "More was said meanwhile than is kept. What was heard is kept here.",

@@ -1,0 +1,200 @@
+"""The page's views: fast with a long conversation, and for everybody."""
+
+import json
+
+import pytest
+from browsing import browsing, needs_browser
+
+from stream_erc.flow import EMOTIONS
+
+pytestmark = [needs_browser, pytest.mark.slow]
+
+SPEAKERS = ("Ann", "Béla", "李")
+TURN_MS = 6_000
+WIDE = {"width": 1280, "height": 860}
+PHONE = {"width": 390, "height": 844}
+
+
+def long_session(n_turns=600):
+    """The messages of an hour of three people, as the page exports them."""
+    yield {"type": "session.started", "seq": 0, "time_ms": 0, "labels": EMOTIONS}
+    for turn in range(n_turns):
+        start_ms = turn * TURN_MS
+        said = {"turn": turn, "seq": 4 * turn + 1, "time_ms": start_ms + 5_000}
+        speaker = {"speaker": SPEAKERS[turn % 3], "start_ms": start_ms}
+        weights = [1 + (turn * (k + 3) * 7919) % 97 for k in range(len(EMOTIONS))]
+        probabilities = {
+            name: weight / sum(weights)
+            for name, weight in zip(EMOTIONS, weights, strict=True)
+        }
+        yield {"type": "turn.started", "voice_start_ms": start_ms} | said | speaker
+        ended = {"type": "turn.ended", "end_ms": start_ms + 4_500, "reason": "silence"}
+        yield ended | said | speaker | {"decided_ms": start_ms + 5_000}
+        words = f"This is what was said as number {turn}, <i>no more</i>."
+        transcript = {"type": "transcript.final", "text": words, "words": []}
+        yield transcript | said | {"rejected": False}
+        yield said | {
+            "type": "emotion.final",
+            "label": max(probabilities, key=probabilities.get),
+            "probabilities": probabilities,
+            "sentiment": {"negative": 0.25, "neutral": 0.5, "positive": 0.25},
+            "modalities": ["audio", "text"],
+            "context_turns": min(turn, 10),
+            "context_seq": turn,
+            "latency": {"endpoint_ms": 1, "compute_ms": 1, "queue_ms": 0},
+        }
+
+
+@pytest.fixture
+def an_hour(tmp_path):
+    file = tmp_path / "hour.jsonl"
+    file.write_text("".join(json.dumps(message) + "\n" for message in long_session()))
+    return file
+
+
+async def load(page, file):
+    await page.set_input_files("#file", file)
+    await page.wait_for_selector(".turn >> nth=599", state="attached")
+
+
+MEASURE = """async (move) => {
+  const step = new Function("i", move);
+  const times = [];
+  for (let i = 0; i < 90; i += 1) {
+    step(i);
+    times.push(await new Promise(requestAnimationFrame));
+  }
+  const frames = times.slice(1).map((time, i) => time - times[i]);
+  return frames.sort((a, b) => a - b)[Math.floor(frames.length * 0.95)];
+}"""
+SCROLL = "document.getElementById('turns').scrollTop = i * 400"
+SCRUB = """
+  const overview = document.getElementById("overview");
+  const box = overview.getBoundingClientRect();
+  const at = { clientX: box.left + (box.width * i) / 90, clientY: box.top + 5 };
+  overview.dispatchEvent(new PointerEvent("pointermove", { buttons: 1, ...at }));
+"""
+ZOOM = "document.getElementById(i % 30 < 15 ? 'zoom-out' : 'zoom-in').click()"
+
+
+@pytest.mark.parametrize("move", [SCROLL, SCRUB, ZOOM], ids=["scroll", "scrub", "zoom"])
+async def test_an_hour_of_600_turns_moves_smoothly(server_url, an_hour, move):
+    async with browsing(server_url, viewport=WIDE) as page:
+        await load(page, an_hour)
+        await page.click("#fit")
+        assert await page.evaluate(MEASURE, move) < 33.0
+
+
+async def test_the_time_line_leads_to_a_turn_by_pointer_and_by_key(server_url, an_hour):
+    async with browsing(server_url, viewport=WIDE) as page:
+        await load(page, an_hour)
+        await page.click("#fit")
+        box = await page.locator("#lanes").bounding_box()
+        await page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 40)
+        chosen = await page.inner_text(".turn.selected .words")
+        number = int(chosen.split("number ")[1].split(",")[0])
+        assert 250 < number < 350
+        assert "<i>no more</i>" in chosen
+        visible = "([turn, list]) => turn.getBoundingClientRect().bottom <= list + 1"
+        bottom = await page.eval_on_selector(
+            "#turns", "list => list.getBoundingClientRect().bottom"
+        )
+        handle = await page.query_selector(".turn.selected")
+        assert await page.evaluate(visible, [handle, bottom])
+        for key, expected in (("ArrowRight", number + 1), ("Home", 0), ("End", 599)):
+            await page.press("#lanes", key)
+            selected = await page.inner_text(".turn.selected .words")
+            assert f"number {expected}," in selected
+            value = await page.get_attribute("#lanes", "aria-valuetext")
+            assert value.startswith(f"turn {expected + 1} of 600, ")
+        await page.press("#turns", "ArrowUp")
+        assert "number 598," in await page.inner_text(".turn.selected .words")
+
+
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+async def test_nothing_bars_anybody(server_url, an_hour, viewport, color_scheme):
+    from axe_playwright_python.async_playwright import Axe
+
+    look = {"viewport": viewport, "color_scheme": color_scheme}
+    async with browsing(server_url, **look) as page:
+        empty = await Axe().run(page)
+        assert empty.response["violations"] == [], empty.generate_report()
+        await load(page, an_hour)
+        await page.locator("#turns").press("ArrowUp")
+        full = await Axe().run(page)
+        assert full.response["violations"] == [], full.generate_report()
+        wider = "document.documentElement.scrollWidth > innerWidth"
+        assert not await page.evaluate(wider)
+
+
+PROBES = {
+    "a rate that the server does not take is lowered without a mirror image": """
+      const { Decimator, decimation } = await import("./worklet.js");
+      if (decimation(48000) !== 1 || decimation(44100) !== 1) return "kept rates";
+      if (decimation(88200) !== 2 || decimation(192000) !== 4) return "lowered rates";
+      const loudness = (hz) => {
+        const tone = Float32Array.from({ length: 96000 }, (_, i) =>
+          Math.sin((2 * Math.PI * hz * i) / 96000));
+        const decimator = new Decimator(2);
+        const pieces = [tone.subarray(0, 777), tone.subarray(777)].flatMap(
+          (piece) => [...decimator.push(piece)]);
+        if (Math.abs(pieces.length - 48000) > 1) return NaN;
+        const middle = pieces.slice(1000, -1000);
+        const power = middle.reduce((sum, x) => sum + x * x, 0) / middle.length;
+        return Math.sqrt(2 * power);
+      };
+      const [kept, gone] = [loudness(1000), loudness(30000)];
+      return Math.abs(kept - 1) < 0.01 && gone < 0.001 ? "" : `${kept} ${gone}`;""",
+    "samples are clipped, and what is no number is silence": """
+      const { toPcm16 } = await import("./worklet.js");
+      return [...toPcm16([0, 0.5, 1, -1, 7, -7, NaN])].join();""",
+    "a block is cut where it is full, and the rest is flushed": """
+      const { Blocks } = await import("./worklet.js");
+      const [got, blocks] = [[], new Blocks(4)];
+      const emit = (block) => got.push([...block].join(""));
+      blocks.push(Float32Array.of(1, 2, 3), emit);
+      blocks.push(Float32Array.of(4, 5, 6, 7, 8, 9), emit);
+      blocks.flush(emit);
+      blocks.flush(emit);
+      return got.join(" ");""",
+    "the journal gives what the server has not got, in order": """
+      const { Journal } = await import("./journal.js");
+      const journal = new Journal(8, 2);
+      journal.addText("start");
+      journal.addAudio(Int16Array.of(1, 2, 3, 4), 10);
+      journal.addText("speaker");
+      journal.addAudio(Int16Array.of(5, 6, 7, 8), 20);
+      const show = (items) => items?.map((item) => item.toString()).join("|") ?? "gone";
+      const state = () => `${show(journal.after(2, 1))} ${journal.sentAt(500)}`;
+      const before = `${state()} ${show(journal.after(8, 2))}`;
+      journal.addAudio(new Int16Array(16), 30);
+      return `${before} ${state()}`;""",
+    "a formula, a quote and a line end stay in their cell": """
+      const { toCsv } = await import("./export.js");
+      const turn = { isFinal: true, turn: 0, speaker: 'a"b', startMs: 0, endMs: 5,
+        text: "x,\\ny", isRejected: false, label: "joy", probabilities: { joy: 1 } };
+      return toCsv({ turns: [turn], labels: ["joy"] }).split("\\r\\n")[1];""",
+    "no words can end a caption": """
+      const { toVtt } = await import("./export.js");
+      const turn = { isFinal: true, turn: 0, speaker: "A\\nB", startMs: 61001,
+        endMs: 3661002, text: "a --> b\\n\\n<c>",
+        label: "joy", probabilities: { joy: 1 } };
+      return toVtt({ turns: [turn] });""",
+}
+EXPECTED = {
+    "samples": "0,16384,32767,-32768,32767,-32768,0",
+    "a block": "1234 5678 9",
+    "the journal": "3,4|speaker|5,6,7,8 10  gone null",
+    "a formula": '0,"a""b",0,5,"x,\ny",false,joy,1',
+    "no words": "WEBVTT\n\n1\n00:01:01.001 --> 01:01:01.002\n"
+    "<v A B>a --&gt; b &lt;c&gt;</v>\n[joy 100 %]\n",
+}
+
+
+@pytest.mark.parametrize("claim", PROBES)
+async def test_of_the_modules(server_url, claim):
+    async with browsing(server_url) as page:
+        given = await page.evaluate(f"async () => {{{PROBES[claim]}}}")
+    expected = [text for start, text in EXPECTED.items() if claim.startswith(start)]
+    assert given == (expected[0] if expected else "")
