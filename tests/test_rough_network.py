@@ -2,9 +2,10 @@
 
 import asyncio
 import random
+import threading
 
 import pytest
-from recording import as_pcm16, join, silence
+from recording import as_pcm16, join, silence, until_metric
 from rough_network import rough_network
 from scripted_models import Loudness, ScriptedModels, conversation, sentence
 
@@ -22,7 +23,13 @@ MOST_SAID = {  # the client's own method for each message of a script
     "speaker.set": lambda c, m: c.set_speaker(m["speaker"]),
     "turn.flush": lambda c, m: c.flush_turn(),
 }
-FINALS = events.TurnEnded | events.TranscriptFinal | events.EmotionFinal
+KINDS = (
+    events.TurnEnded,
+    events.TranscriptFinal,
+    events.EmotionFinal,
+    events.Marker,
+    events.SessionEnded,
+)
 
 
 @pytest.fixture
@@ -73,14 +80,17 @@ async def nothing():
 
 
 def outcome(heard):
-    """Finals, markers and the end as they came, without clocks and numbers of order."""
-    kept = (*FINALS.__args__, events.Marker, events.SessionEnded)
+    """Finals, markers and the end, each kind in its order, without clocks.
+
+    A turn may end before the finals of the one before it are there, or after.
+    """
     clocks = {"seq", "latency", "time_ms"}
-    return [
-        (type(event).__name__, {k: v for k, v in fields(event) if k not in clocks})
-        for event in heard
-        if isinstance(event, kept)
-    ]
+    found = {kind: [] for kind in KINDS}
+    for event in heard:
+        if type(event) in found:
+            kept = {name: each for name, each in fields(event) if name not in clocks}
+            found[type(event)].append(kept)
+    return found
 
 
 def fields(event):
@@ -163,6 +173,46 @@ async def test_a_network_that_stalls_and_then_breaks_costs_nothing(served):
                 network.url, script, between=between, partials=False
             )
     assert n_resumes == 1
+    assert outcome(in_order(heard)) == outcome(whole)
+
+
+class HeldModels(ScriptedModels):
+    """Recognizes nothing before it is let."""
+
+    def __init__(self):
+        self.is_free = threading.Event()
+
+    def hear(self, requests):
+        self.is_free.wait()
+        return super().hear(requests)
+
+
+async def test_a_drop_while_the_server_holds_the_audio_back_costs_nothing(serve):
+    script = conversation(20)
+    models = HeldModels()
+    models.is_free.set()
+    async with serve(models, drain_s=0.2) as (_, url):
+        whole, _ = await hold(url, script, partials=False)
+        models.is_free.clear()
+        async with rough_network(url) as network:
+            n_frames = 0
+
+            async def between():
+                nonlocal n_frames
+                n_frames += 1
+                if n_frames in (900, 1000, 1100):
+                    # Ten turns and more are in, so a message in hand waits for room.
+                    network.cut()
+                    n_cuts = network.n_cuts
+                    await until_metric(url, "stream_erc_resumes_total", value=n_cuts)
+                if n_frames == 1200:
+                    models.is_free.set()
+
+            heard, n_resumes = await hold(
+                network.url, script, between=between, partials=False
+            )
+    models.is_free.set()
+    assert n_resumes == 3
     assert outcome(in_order(heard)) == outcome(whole)
 
 
