@@ -64,7 +64,7 @@ async def browsing(url, *, voice=None, query="", **context):
         await page.wait_for_selector("body[data-state=idle]")
         yield page
         await browser.close()
-    assert errors == []
+    assert not errors, errors
 
 
 async def wait_for_state(page, *states):

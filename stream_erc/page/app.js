@@ -54,9 +54,9 @@ async function start() {
     showProblem(error.code ?? "unknown", error.message);
     return;
   }
-  session = openSession(capture.sampleRate);
-  wakeLock = await navigator.wakeLock?.request("screen").catch(() => null);
+  openSession(capture.sampleRate);
   await capture.begin();
+  wakeLock = await navigator.wakeLock?.request("screen").catch(() => null);
 }
 
 function openSession(sampleRate) {
@@ -64,22 +64,21 @@ function openSession(sampleRate) {
   url.protocol = url.protocol.replace("http", "ws");
   const wishes = { speaker: find("speaker").value, conversation_id: find("conversation-id").value };
   const given = Object.entries(wishes).filter(([, value]) => value.trim());
-  const opened = new Session({
+  session = new Session({
     url,
     sampleRate,
     token: find("token").value.trim(),
     start: Object.fromEntries(given),
   });
-  opened.addEventListener("message", ({ detail }) => hear(detail));
-  opened.addEventListener("state", ({ detail }) => follow(detail));
-  opened.open();
-  return opened;
+  session.addEventListener("message", ({ detail }) => hear(detail));
+  session.addEventListener("state", ({ detail }) => follow(detail));
+  session.open();
 }
 
 function hear(message) {
-  conversation.take(message);
   const turn = conversation.turns.findLast((known) => known.turn === message.turn);
   if (turn) noteWaits(turn, message, (ms) => session.sentAt(ms));
+  conversation.take(message);
   if (message.type === "emotion.final") {
     isSaved = false;
     announce(turn);
@@ -96,17 +95,15 @@ async function stop(problem = "") {
 }
 
 async function follow({ state: next, code, message }) {
-  if (next === "failed") {
-    await release();
-    conversation.breakOff();
-    showProblem(code === "unreachable" ? await diagnose() : code, message);
-  } else if (next === "ended") {
-    await release();
-    conversation.breakOff();
-  } else if (state === "finishing" && next === "open") {
-    return;
-  }
+  if (state === "finishing" && next === "open") return;
   enter(next);
+  if (next !== "failed" && next !== "ended") return;
+  const over = session;
+  conversation.breakOff();
+  await release();
+  if (next === "ended") return;
+  const problem = code === "unreachable" ? await diagnose() : code;
+  if (session === over) showProblem(problem, message); // not started anew meanwhile
 }
 
 async function release() {
@@ -291,6 +288,11 @@ function listenForControls() {
   find("flush").addEventListener("click", () => session.flushTurn());
   find("speaker").addEventListener("change", ({ target }) => {
     if (session && LIVE.includes(state)) session.setSpeaker(target.value.trim() || "speaker");
+  });
+  find("speaker").addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !LIVE.includes(state)) return;
+    event.preventDefault(); // a name is taken; it does not press Stop
+    event.target.blur();
   });
   for (const button of document.querySelectorAll("[data-export]")) {
     button.addEventListener("click", async () => {

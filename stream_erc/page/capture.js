@@ -39,10 +39,11 @@ class Capture {
     return Math.round(this.#context.sampleRate / decimation(this.#context.sampleRate));
   }
 
-  /** Let the sound begin. */
-  begin() {
+  /** Let the sound begin, unless it was stopped before. */
+  async begin() {
+    if (this.#isStopped) return;
     this.#source.connect(this.#recorder);
-    return this.#context.resume();
+    await this.#context.resume();
   }
 
   /** Go on where the browser has stopped the sound: a tab in the background, a call. */

@@ -6,11 +6,13 @@
 import { clock, colourName, shapeOf } from "./emotions.js";
 import { nameOf } from "./conversation.js";
 
-const MOST_PX = 290; // of all lanes together; with many speakers the rows get thinner
+const MOST_PX = 240; // of all lanes together; with many speakers the rows get thinner
+const NAMED_PX = 12; // in lower rows the names would overlap; the shapes do not
 const HEAD_PX = 17;
 const AXIS_PX = 20;
 const TICKS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
 const TICK_GAP_PX = 76;
+const OVERVIEW_EDGE_PX = 3; // the frame of what is seen does not cover a mark
 
 /** Sizes in CSS pixels: `{gutter, row, lane, head, axis, height}`. */
 export function layOut(nSpeakers, nLabels, width) {
@@ -18,7 +20,7 @@ export function layOut(nSpeakers, nLabels, width) {
   const room = (MOST_PX - AXIS_PX) / lanes - HEAD_PX;
   const row = Math.max(4, Math.min(14, Math.floor(room / nLabels)));
   const lane = HEAD_PX + row * nLabels + 4;
-  const gutter = row < 10 ? 28 : width < 560 ? 28 : 92;
+  const gutter = row < NAMED_PX || width < 560 ? 28 : 92;
   return { gutter, row, lane, head: HEAD_PX, axis: AXIS_PX, height: lanes * lane + AXIS_PX };
 }
 
@@ -169,12 +171,13 @@ export function drawOverview(pen, { conversation, view, width, height, palette }
   pen.fillStyle = palette.faint;
   pen.fillRect(0, 0, width, height);
   const { toX } = scale({ startMs: 0, spanMs: Math.max(1, durationMs) }, 0, width);
-  const row = height / labels.length;
+  const row = (height - 2 * OVERVIEW_EDGE_PX) / labels.length;
   for (const { label, startMs, endMs } of turns) {
     if (!label) continue;
     pen.fillStyle = palette.byLabel[label];
     const left = toX(startMs);
-    pen.fillRect(left, labels.indexOf(label) * row, Math.max(1.5, toX(endMs) - left), row);
+    const y = OVERVIEW_EDGE_PX + labels.indexOf(label) * row;
+    pen.fillRect(left, y, Math.max(1.5, toX(endMs) - left), row);
   }
   const left = Math.max(0, toX(view.startMs));
   const right = Math.min(width, toX(view.startMs + view.spanMs));
