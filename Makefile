@@ -6,8 +6,8 @@ RUN := .venv/bin/python
 
 .PHONY: demo serve check test test-slow bench clean
 
-demo: .venv/core  ## play a recorded conversation into a real server, live
-	$(RUN) -m clients.demo
+demo: .venv/core  ## play a recorded conversation live; ARGS=--keep leaves the page open
+	$(RUN) -m clients.demo $(ARGS)
 
 serve: .venv/core  ## serve on ws://127.0.0.1:8765/v1/stream
 	$(RUN) -m stream_erc serve

@@ -1,13 +1,15 @@
 """A server of its own and a recorded conversation, played at the pace of life.
 
-python -m clients.demo
+python -m clients.demo [--keep]
 
 Twelve turns of three actors, each with one feeling; about 40 seconds. The last column
-of the table is what the actor was asked to show.
+of the table is what the actor was asked to show. With --keep the server and its page
+stay until Ctrl-C.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 import tempfile
@@ -15,6 +17,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 from clients.errors import ClientError, ServerFailed
 from clients.program import FAILED, FINE, complain, run
@@ -30,8 +33,16 @@ DEATH_TIMEOUT_S = 1.0
 SERVE = (sys.executable, "-m", "stream_erc", "serve", "--port", "0")
 
 
-async def demonstrate(corpus: Path = CORPUS, speed: float | None = 1.0) -> int:
-    """Play the conversation into a fresh server and give the exit code."""
+async def demonstrate(
+    corpus: Path = CORPUS, speed: float | None = 1.0, *, keep: bool = False
+) -> int:
+    """Play the conversation into a fresh server and give the exit code.
+
+    Args:
+        corpus: The conversation.
+        speed: Times the pace of life; None: as fast as it goes.
+        keep: Leave the server open until the task is cancelled.
+    """
     found = list(read_corpus(corpus))
     lines = [line for line in found if isinstance(line, Line)]
     for problem in found:
@@ -41,11 +52,22 @@ async def demonstrate(corpus: Path = CORPUS, speed: float | None = 1.0) -> int:
         return FAILED
     print("starting the server …", flush=True)
     async with serving() as url:
+        print(f"the page: {page_of(url)}", flush=True)
         outcome = await replay([lines], ReplayConfig(url=url, speed=speed, gap_s=GAP_S))
+        if keep:
+            print(f"the page stays at {page_of(url)} until Ctrl-C", flush=True)
+            await asyncio.Event().wait()
     if outcome.n_finals < len(found):
         complain(f"expected {len(found)} turns, got {outcome.n_finals}")
         return FAILED
     return FINE
+
+
+def page_of(url: str) -> str:
+    """Give the address of the browser client beside a stream."""
+    parts = urlsplit(url)
+    scheme = "https" if parts.scheme == "wss" else "http"
+    return f"{scheme}://{parts.netloc}/"
 
 
 @asynccontextmanager
@@ -128,7 +150,13 @@ def describe_death(server: asyncio.subprocess.Process, log: IO[bytes]) -> str:
 
 def main() -> int:
     """Run the demo and give its exit code."""
-    return run(demonstrate())
+    parser = argparse.ArgumentParser(
+        "clients.demo", description="Play a recorded conversation into a real server."
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="leave the server and its page open"
+    )
+    return run(demonstrate(keep=parser.parse_args().keep))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import asyncio
 import itertools
 import json
 import sys
+from argparse import Namespace
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,40 @@ async def test_a_server_that_dies_midway_is_shown_with_its_last_words(monkeypatc
     with pytest.raises(ServerFailed, match="out of luck"):
         async with asyncio.timeout(20):
             await demo.demonstrate()
+
+
+@pytest.mark.parametrize(
+    ("stream", "page"),
+    [
+        ("ws://127.0.0.1:8765/v1/stream", "http://127.0.0.1:8765/"),
+        ("wss://[::1]:9/v1/stream", "https://[::1]:9/"),
+    ],
+)
+def test_the_page_is_at_the_root_of_the_server(stream, page):
+    assert demo.page_of(stream) == page
+
+
+async def test_the_page_stays_open_where_that_is_asked_for(monkeypatch, capsys):
+    @asynccontextmanager
+    async def serving():
+        yield "ws://127.0.0.1:9/v1/stream"
+        pytest.fail("only Ctrl-C ends it")
+
+    played = asyncio.Event()
+
+    async def replay(*_):
+        played.set()
+        return Namespace(n_finals=12)
+
+    monkeypatch.setattr(demo, "serving", serving)
+    monkeypatch.setattr(demo, "replay", replay)
+    async with asyncio.timeout(20):
+        demonstration = asyncio.create_task(demo.demonstrate(keep=True))
+        await played.wait()
+        assert "stays at http://127.0.0.1:9/ until" in capsys.readouterr().out
+        demonstration.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await demonstration
 
 
 # --- the recordings -----------------------------------------------------------------
