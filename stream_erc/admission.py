@@ -225,10 +225,11 @@ def open_tls(certificate: str, key: str) -> ssl.SSLContext | None:
 def open_wire_log() -> logging.Logger:
     """Give the log of the WebSocket library, without what clients sent.
 
-    At debug level it would hold request lines and headers, tokens among them.
+    At debug level it would hold request lines and headers, tokens among them. At info
+    level it has a line for each file of the page, so it is as quiet as the rest.
     """
     wire_log = logging.getLogger(f"{__name__}.wire")
-    wire_log.setLevel(logging.INFO)
+    wire_log.setLevel(max(logging.INFO, log.getEffectiveLevel()))
     wire_log.addFilter(leave_out_request)
     return wire_log
 
