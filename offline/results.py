@@ -120,6 +120,30 @@ def table_of_reports(folder: Path) -> Iterator[str]:
         )
 
 
+def table_of_conditions(folder: Path) -> Iterator[str]:
+    """Give what reports say of turns cut short, misheard or noisy, likewise."""
+    yield "| report | condition | weighted F1 | UAR | ECE |"
+    yield "|---|---|---|---|---|"
+    for file in sorted(folder.rglob("*.json")):
+        report = json.loads(file.read_text(encoding="utf-8"))
+        name = file.relative_to(folder).with_suffix("")
+        for condition, figures in conditions_of(report):
+            yield (
+                f"| {name} | {condition} | {figures['weighted_f1'] * 100:.1f} | "
+                f"{figures['uar'] * 100:.1f} | {figures['ece']:.3f} |"
+            )
+
+
+def conditions_of(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Give by name the figures under each condition that a report has."""
+    for each in report.get("curve") or ():
+        yield f"the first {each['share'] * 100:.0f} % of the turn", each
+    for each in report.get("asr_errors") or ():
+        yield f"{each['word_error_rate'] * 100:.1f} % of words wrong", each
+    for each in report.get("noise") or ():
+        yield f"noise at {each['snr_db']:.0f} dB", each
+
+
 def write_tables(page: Path, tables: Mapping[str, Sequence[str]]) -> None:
     """Put tables between their marks; marks without a table keep what they have."""
 
@@ -151,6 +175,7 @@ def main(arguments: Sequence[str]) -> int:
     served = docs / "results" / SERVED
     if served.is_dir():
         tables[SERVED] = list(table_of_reports(served))
+        tables["conditions"] = list(table_of_conditions(served))
     write_tables(docs / "results.md", tables)
     return 0
 

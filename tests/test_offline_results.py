@@ -17,6 +17,9 @@ Words stay.
 <!-- served -->
 <!-- end -->
 
+<!-- conditions -->
+<!-- end -->
+
 <!-- other -->
 kept
 <!-- end -->
@@ -74,6 +77,9 @@ def test_tables_are_put_between_their_marks_and_words_stay(runs, tmp_path):
     docs = tmp_path / "docs"
     report = {"modalities": "text", "n": 7, "weighted_f1": 0.5, "macro_f1": 0.25}
     report |= {"uar": 0.125, "ece": 0.0321, "ece_if_calibrated": 0.021}
+    poor = {"weighted_f1": 0.25, "uar": 0.2, "ece": 0.1}
+    report |= {"curve": [{"share": 0.25, **poor}], "noise": None}
+    report["asr_errors"] = [{"word_error_rate": 0.147, **poor}]
     served = docs / "results" / "served" / "default"
     served.mkdir(parents=True)
     (served / "meld-text.json").write_text(json.dumps(report))
@@ -82,6 +88,9 @@ def test_tables_are_put_between_their_marks_and_words_stay(runs, tmp_path):
     page = (docs / "results.md").read_text()
     assert "| labels-0 | 2 | 62.0 ± 2.8 |" in page
     assert "| default/meld-text | text | 7 | 50.0 | 25.0 | 12.5 | 0.032 |" in page
+    first = "| default/meld-text | the first 25 % of the turn | 25.0 | 20.0 | 0.100 |"
+    assert first in page
+    assert "| 14.7 % of words wrong | 25.0 |" in page
     assert "old" not in page
     assert "Words stay." in page
     assert "<!-- other -->\nkept\n<!-- end -->" in page
