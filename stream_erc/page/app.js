@@ -2,7 +2,7 @@
 
 import { openFile, openMicrophone } from "./capture.js";
 import { Conversation, nameOf } from "./conversation.js";
-import { clock, colourName, percent } from "./emotions.js";
+import { clock, drawMark, LABELS, percent } from "./emotions.js";
 import { save, toMessages } from "./export.js";
 import { Focus } from "./focus.js";
 import { Session } from "./protocol.js";
@@ -13,7 +13,6 @@ import { TurnList } from "./turns.js";
 
 const TICK_MS = 100;
 const QUIETEST_DB = -60; // left end of the level meter
-const LABELS = ["neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"];
 const LIVE = ["asking", "connecting", "open", "reconnecting", "finishing"];
 const STREAM = "/v1/stream";
 
@@ -337,17 +336,8 @@ function readAddress() {
   history.replaceState(null, "", location.pathname + (rest ? `?${rest}` : ""));
 }
 
-function drawMark() {
-  for (const [i, label] of LABELS.entries()) {
-    const bar = document.createElement("i");
-    bar.style.height = `${[30, 60, 45, 100, 75, 50, 85][i]}%`;
-    bar.style.background = `var(${colourName(label)})`;
-    document.querySelector(".mark").append(bar);
-  }
-}
-
 readAddress();
-drawMark();
+drawMark(document.querySelector(".mark"));
 listenForControls();
 listenForFiles();
 listenForViews();

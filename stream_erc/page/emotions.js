@@ -12,6 +12,9 @@ const SHAPES = {
 };
 const OTHER_SHAPE = "M3 3h10v10H3z"; // a square: a class that this page does not know
 
+/** The classes that have a shape, in the order of the shipped model. */
+export const LABELS = Object.keys(SHAPES);
+
 /** The path of a label's shape, in a square from 0 to 16. */
 export function shapeOf(label) {
   return Object.hasOwn(SHAPES, label) ? SHAPES[label] : OTHER_SHAPE;
@@ -34,6 +37,17 @@ export function drawShape(label) {
   svg.append(path);
   svg.style.color = `var(${colourName(label)})`;
   return svg;
+}
+
+/** Fill an element with the page's mark: a bar for each class. */
+export function drawMark(mark) {
+  const heights = [30, 60, 45, 100, 75, 50, 85];
+  for (const [i, label] of LABELS.entries()) {
+    const bar = document.createElement("i");
+    bar.style.height = `${heights[i]}%`;
+    bar.style.background = `var(${colourName(label)})`;
+    mark.append(bar);
+  }
 }
 
 /** 0.8249 -> "82 %". */

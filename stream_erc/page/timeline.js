@@ -1,6 +1,6 @@
 /** The time line: shows a part of the time, lets it be moved, zoomed and pointed at. */
 
-import { clock, percent } from "./emotions.js";
+import { clock, LABELS, percent } from "./emotions.js";
 import { nameOf } from "./conversation.js";
 import { drawLanes, drawOverview, layOut, readPalette, scale } from "./drawing.js";
 
@@ -8,7 +8,6 @@ const SHORTEST_MS = 2_000;
 const FOLLOWED_MS = 60_000; // as much as is seen while it follows
 const ZOOM = 1.5; // of one press
 const CLICK_PX = 4; // a pointer that moved less has not dragged
-const FALLBACK_LABELS = ["neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"];
 
 /** Dispatches "select" (detail: a turn) and "view" when the mode changes. */
 export class Timeline extends EventTarget {
@@ -109,7 +108,7 @@ export class Timeline extends EventTarget {
   #draw() {
     const conversation = this.#conversation;
     if (!conversation) return;
-    if (conversation.labels.length === 0) conversation.labels = FALLBACK_LABELS;
+    if (conversation.labels.length === 0) conversation.labels = LABELS;
     this.#palette ??= readPalette(conversation.labels);
     this.#follow();
     const width = this.#lanes.clientWidth;
