@@ -66,7 +66,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         labels = (tuple(manifest["emotions"]), tuple(manifest["sentiments"]))
         version = manifest["format"]
     except OSError as error:
-        raise ModelError(f"{file}: expected a model's manifest, got none") from error
+        raise ModelError(
+            f"{file}: expected a model's manifest, got none; "
+            "`python -m offline export` makes a model of a run folder"
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"{file}: expected a model's manifest, got: {error!r}"

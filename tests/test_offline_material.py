@@ -17,6 +17,7 @@ from offline.training.material import (  # noqa: E402
     choose,
     find_folder,
     only,
+    require_validation,
     vector_key,
     word_key,
 )
@@ -270,6 +271,19 @@ def test_what_does_not_decide_is_scored_on_test_alone(which, sources):
     assert material.sources.keys() == sources
     assert material.validation.keys() == {"talk"}
     assert material.test.keys() == {"talk", "aside"}
+
+
+@pytest.mark.parametrize("which", [{}, {"auxiliary": True}, {"role": "texts"}])
+def test_without_a_split_to_choose_on_training_does_not_begin(which):
+    corpora = {"talk": {"train": talk("train")}, "aside": CORPORA["talk"]}
+    names = {"talk": CorpusRecipe(), "aside": CorpusRecipe(**which)}
+    if which:
+        with pytest.raises(
+            ConfigError, match=r"validation\.jsonl of .* talk, got none"
+        ):
+            require_validation(Recipe(corpora=names), corpora)
+    else:
+        require_validation(Recipe(corpora=names), corpora)
 
 
 def test_a_split_that_a_corpus_lacks_is_not_scored():

@@ -94,4 +94,6 @@ def run(options: argparse.Namespace) -> int:
         training.take_over(options.start, STAGES[: STAGES.index(options.first)])
     for name in STAGES[: STAGES.index(options.stage) + 1]:
         training.run(name)
+    if options.stage == STAGES[-1]:
+        print(f"{options.run}: trained; `python -m offline export` makes a model of it")
     return 0

@@ -154,7 +154,8 @@ def read_corpus(file: Path, *, strict: bool = False) -> Corpus:
         if (mended := _parse(line, number, complaints)) is not None
     ]
     if not numbered:
-        raise ConfigError(f"{file}: expected utterances, one a line, got none")
+        first = f"; {complaints.found[0]}" if complaints.found else ""
+        raise ConfigError(f"{file}: expected utterances, one a line, got none{first}")
     return Corpus(file, _in_order(numbered, complaints), complaints.found)
 
 

@@ -107,7 +107,13 @@ def compare(
                 ms_per_text=round(spent_s * 1e3 / n_texts, 2),
             )
         )
-        log.info("%s", trials[-1])
+        log.info(
+            "weights as %s: %.1f MB, weighted F1 %.4f, %.1f ms a text",
+            form,
+            megabytes,
+            trials[-1].weighted_f1,
+            trials[-1].ms_per_text,
+        )
     return trials[::-1]
 
 

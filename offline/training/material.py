@@ -248,6 +248,21 @@ def only(corpus: Corpus, numbers: Sequence[int]) -> Corpus:
     return Corpus(corpus.file, chosen, corpus.problems)
 
 
+def require_validation(recipe: Recipe, corpora: Mapping[str, Splits]) -> None:
+    """Refuse corpora with which nothing can be chosen.
+
+    Raises:
+        ConfigError: If no corpus that decides has a validation split.
+    """
+    named = recipe.corpora.items()
+    deciding = [name for name, c in named if c.role != TEXTS and c.decides]
+    if deciding and not any(VALIDATION in corpora[name] for name in deciding):
+        raise ConfigError(
+            f"[corpora]: expected {VALIDATION}.jsonl of at least one of "
+            f"{', '.join(deciding)}, got none: nothing could be chosen"
+        )
+
+
 def find_folder(corpora: Path, name: str) -> Path:
     """Give a corpus's folder.
 

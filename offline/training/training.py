@@ -33,7 +33,15 @@ from stream_erc.model import DialogueModel
 from .calibration import fit_temperatures, measure_prior
 from .dialogue_stages import CONTEXT, FUSION, TOGETHER, VOICE, DialogueTraining
 from .dialogues import Floats
-from .material import Gathering, Material, Splits, choose, find_folder, only
+from .material import (
+    Gathering,
+    Material,
+    Splits,
+    choose,
+    find_folder,
+    only,
+    require_validation,
+)
 from .recipe import Recipe
 from .run import Origin, RunFolder
 from .speech_encoder import count_layers, make_encode
@@ -76,7 +84,8 @@ class Training:
         strict: Whether the first problem of a corpus ends it.
 
     Raises:
-        ConfigError: If a corpus is missing, or has a problem and `strict` is on.
+        ConfigError: If a corpus is missing, or has a problem and `strict` is on; or if
+            none has a validation split.
     """
 
     def __init__(self, origin: Origin, folder: Path, *, strict: bool = False) -> None:
@@ -86,6 +95,7 @@ class Training:
             name: read_splits(find_folder(origin.corpora, name), strict=strict)
             for name in recipe.corpora
         }
+        require_validation(recipe, self._whole)
         said = read_all_labels(origin.labels, strict=strict)
         self._label_sums = [sha256(file) for file in origin.labels]
         self._run = RunFolder(folder)
@@ -101,6 +111,9 @@ class Training:
             name: {s: only(c, self._chosen[name, s]) for s, c in splits.items()}
             for name, splits in self._whole.items()
         }
+        for name, splits in self._corpora.items():
+            sizes = {split: len(each.utterances) for split, each in splits.items()}
+            log.info("%s: utterances: %s", name, sizes)
         self._words = TextTraining(recipe, self._corpora, said, self._run)
 
     def run(self, stage: str) -> None:
