@@ -60,6 +60,13 @@ class Trial:
     largest_change: float
     ms_per_text: float
 
+    def __str__(self) -> str:
+        """Give it as a line of a log."""
+        return (
+            f"weights as {self.form}: {self.megabytes} MB, weighted F1 "
+            f"{self.weighted_f1} on validation, {self.ms_per_text} ms a text"
+        )
+
 
 def compare(
     trained: Trained,
@@ -107,13 +114,7 @@ def compare(
                 ms_per_text=round(spent_s * 1e3 / n_texts, 2),
             )
         )
-        log.info(
-            "weights as %s: %.1f MB, weighted F1 %.4f, %.1f ms a text",
-            form,
-            megabytes,
-            trials[-1].weighted_f1,
-            trials[-1].ms_per_text,
-        )
+        log.info("%s", trials[-1])
     return trials[::-1]
 
 
