@@ -102,13 +102,18 @@ def cell_of(figure: Mapping[str, Any] | None, n_seeds: int) -> str:
     return cell if n_values == n_seeds else f"{cell} (of {n_values})"
 
 
+def read_reports(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Give the reports of a folder, each with its name."""
+    for file in sorted(folder.rglob("*.json")):
+        report = json.loads(file.read_text(encoding="utf-8"))
+        yield file.relative_to(folder).with_suffix(""), report
+
+
 def table_of_reports(folder: Path) -> Iterator[str]:
     """Give the reports of a folder as the lines of a Markdown table."""
     yield "| report | input | n | weighted F1 | macro F1 | UAR | ECE | calibrated: |"
     yield "|---|---|---|---|---|---|---|---|"
-    for file in sorted(folder.rglob("*.json")):
-        report = json.loads(file.read_text(encoding="utf-8"))
-        name = file.relative_to(folder).with_suffix("")
+    for name, report in read_reports(folder):
         shown = [report[name] for name in ("weighted_f1", "macro_f1", "uar")]
         errors = [report["ece"], report["ece_if_calibrated"]]
         yield (
@@ -124,9 +129,7 @@ def table_of_conditions(folder: Path) -> Iterator[str]:
     """Give what reports say of turns cut short, misheard or noisy, likewise."""
     yield "| report | condition | weighted F1 | UAR | ECE |"
     yield "|---|---|---|---|---|"
-    for file in sorted(folder.rglob("*.json")):
-        report = json.loads(file.read_text(encoding="utf-8"))
-        name = file.relative_to(folder).with_suffix("")
+    for name, report in read_reports(folder):
         for condition, figures in conditions_of(report):
             yield (
                 f"| {name} | {condition} | {figures['weighted_f1'] * 100:.1f} | "
