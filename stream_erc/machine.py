@@ -1,0 +1,93 @@
+"""How many cores this process may use: affinity and quota, not what the host has.
+
+In a container with a quota of two cores on a host of sixty-four, sixty-four threads
+would run for a moment of each period and then all stand still together.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+def usable_cores(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> float:
+    """Give how many cores this process may keep busy; a quota may be a fraction.
+
+    Args:
+        cgroups: Where the control groups are mounted.
+        membership: Which of them this process is in; see cgroups(7).
+    """
+    return min([float(count_affine()), *read_quotas(cgroups, membership)])
+
+
+def count_affine() -> int:
+    """Count the cores that the scheduler may put this process on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def read_quotas(cgroups: Path, membership: Path) -> list[float]:
+    """Read the quotas in cores of this process's groups and of all above them.
+
+    The smallest of them holds. Empty where there is none, or no Linux.
+    """
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:
+        return []
+    quotas = []
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if not controllers:  # version 2, alone or beside version 1
+            for folder in ancestors(cgroups, group):
+                quotas += read_quota_v2(folder)
+        elif "cpu" in controllers.split(","):
+            for folder in ancestors(cgroups / "cpu", group):
+                quotas += read_quota_v1(folder)
+    return quotas
+
+
+def ancestors(mount: Path, group: str) -> Iterator[Path]:
+    """Give a group's folder and those above it, up to the mount.
+
+    Within a container the path may be the host's, or lead out of what is mounted;
+    the mount itself is then the container's own group.
+    """
+    parts = [part for part in group.split("/") if part]
+    if ".." in parts:
+        parts = []
+    for length in range(len(parts), -1, -1):
+        yield mount.joinpath(*parts[:length])
+
+
+def read_quota_v2(folder: Path) -> list[float]:
+    """Read `cpu.max`: quota, or "max", and period; see cgroup-v2.rst of Linux."""
+    try:
+        quota_us, period_us = (folder / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return []
+    return to_cores(quota_us, period_us)
+
+
+def read_quota_v1(folder: Path) -> list[float]:
+    """Read `cpu.cfs_quota_us`, -1 for none, and its period; see sched-bwc.rst."""
+    try:
+        quota_us = (folder / "cpu.cfs_quota_us").read_text()
+        period_us = (folder / "cpu.cfs_period_us").read_text()
+    except OSError:
+        return []
+    return to_cores(quota_us, period_us)
+
+
+def to_cores(quota_us: str, period_us: str) -> list[float]:
+    """Give how many cores a quota allows; empty where it is none."""
+    try:
+        quota, period = int(quota_us), int(period_us)
+    except ValueError:
+        return []
+    return [quota / period] if quota > 0 and period > 0 else []

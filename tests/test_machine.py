@@ -1,0 +1,101 @@
+"""Affinity and quota -> usable cores, on made-up control groups of both versions."""
+
+import os
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_erc.machine import ancestors, count_affine, usable_cores
+
+MANY = 64
+
+
+@pytest.fixture
+def cores(tmp_path, monkeypatch):
+    """Gives the usable cores of a machine of 64 with these groups and quotas."""
+    monkeypatch.setattr("stream_erc.machine.count_affine", lambda: MANY)
+
+    def read(membership, files):
+        (tmp_path / "membership").write_text(membership)
+        for name, text in files.items():
+            file = tmp_path / "cgroup" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        return usable_cores(tmp_path / "cgroup", tmp_path / "membership")
+
+    return read
+
+
+SERVICE = "0::/system.slice/stream-erc.service\n"
+HYBRID = "4:cpu,cpuacct:/docker/ab12\n1:name=systemd:/docker/ab12\n0::/docker/ab12\n"
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "expected"),
+    [
+        ("0::/\n", {"cpu.max": "150000 100000\n"}, 1.5),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, MANY),
+        ("0::/\n", {"cpu.max": "9900000 100000\n"}, MANY),
+        ("0::/\n", {"cpu.max": "nonsense\n"}, MANY),
+        ("0::/\n", {"cpu.max": "100 0\n"}, MANY),
+        ("0::/../other\n", {"cpu.max": "50000 100000\n"}, 0.5),
+        (SERVICE, {"system.slice/stream-erc.service/cpu.max": "200000 100000\n"}, 2),
+        (SERVICE, {"system.slice/cpu.max": "300000 100000\n"}, 3),
+        (SERVICE, {}, MANY),
+        (
+            SERVICE,
+            {
+                "system.slice/stream-erc.service/cpu.max": "400000 100000\n",
+                "system.slice/cpu.max": "300000 100000\n",
+            },
+            3,
+        ),
+        (
+            HYBRID,
+            {"cpu/cpu.cfs_quota_us": "250000\n", "cpu/cpu.cfs_period_us": "100000\n"},
+            2.5,
+        ),
+        (
+            HYBRID,
+            {
+                "cpu/docker/ab12/cpu.cfs_quota_us": "100000\n",
+                "cpu/docker/ab12/cpu.cfs_period_us": "50000\n",
+                "cpu/cpu.cfs_quota_us": "-1\n",
+                "cpu/cpu.cfs_period_us": "100000\n",
+            },
+            2,
+        ),
+        (HYBRID, {"cpu/cpu.cfs_quota_us": "100000\n"}, MANY),
+        ("2:cpuset:/\n", {"cpu.max": "100000 100000\n"}, MANY),
+    ],
+)
+def test_the_smallest_quota_holds(cores, membership, files, expected):
+    assert cores(membership, files) == expected
+
+
+def test_without_control_groups_the_affinity_counts(tmp_path):
+    nowhere = tmp_path / "nowhere"
+    assert usable_cores(nowhere, nowhere) == count_affine()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sets the affinity")
+def test_affinity_counts_and_not_the_host(tmp_path):
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert usable_cores(tmp_path, tmp_path / "none") == 1.0
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def test_this_machine_has_some_of_its_cores():
+    assert 0 < usable_cores() <= os.cpu_count()
+
+
+@given(st.text(st.sampled_from("/.ab")))
+def test_no_group_leads_out_of_its_mount(tmp_path_factory, group):
+    mount = tmp_path_factory.getbasetemp()
+    for folder in ancestors(mount, group):
+        assert folder.resolve().is_relative_to(mount.resolve())
