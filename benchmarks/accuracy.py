@@ -96,7 +96,9 @@ def make_reading(folder: Path, options: argparse.Namespace) -> Dialogue:
     """Lay the clips of read speech one after another."""
     rng = np.random.default_rng(options.seed)
     voices = read_readings(folder)
-    return lay_out("reading", voices, rng, options.fill, READING_PAUSE_S)
+    return lay_out(
+        "reading", voices, rng, options.fill, lambda _rng, _voice_s: READING_PAUSE_S
+    )
 
 
 async def play(

@@ -7,8 +7,9 @@ noise of one bit; nothing else is added and nothing is made louder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, cycle
 from pathlib import Path
 from typing import Literal
@@ -25,7 +26,7 @@ from stream_erc.errors import ConfigError
 COMMITTED = Path(__file__).parents[1] / "tests" / "audio"
 MARGIN_S = 0.1  # of a clip, kept on each side of the voice
 PAUSE_S = (0.8, 1.4)  # voice to voice, drawn evenly
-READING_PAUSE_S = (1.5, 1.5)  # between clips of read speech
+READING_PAUSE_S = 1.5  # between clips of read speech
 TAIL_S = 1.5  # after the last voice: its turn ends by silence, as all others do
 CLIPS_PER_DIALOGUE = 16
 
@@ -39,6 +40,9 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 Filling = Literal["noise", "zeros"]
+
+Pause = Callable[[np.random.Generator, float], float]
+"""Draws how many seconds are silent before a voice of so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,12 +234,17 @@ def take_for(duration_s: float, voices: Sequence[Voice]) -> Iterator[Voice]:
             return
 
 
+def draw_evenly(rng: np.random.Generator, _voice_s: float) -> float:
+    """Draw a pause of `PAUSE_S`, however long the voice is."""
+    return rng.uniform(*PAUSE_S)
+
+
 def lay_out(
     name: str,
     voices: Sequence[Voice],
     rng: np.random.Generator,
     filling: Filling,
-    pause_s: tuple[float, float] = PAUSE_S,
+    pause: Pause = draw_evenly,
 ) -> Dialogue:
     """Lay clips one after another, a pause before each and `TAIL_S` at the end.
 
@@ -244,15 +253,16 @@ def lay_out(
         voices: In order.
         rng: Draws the pauses and the noise.
         filling: What the pauses hold.
-        pause_s: Least and longest pause from voice to voice.
+        pause: From voice to voice.
     """
     parts: list[Pcm16] = []
     clips: list[Clip] = []
     position = voice_end = 0
     for voice in voices:
         samples, voiced_from, voiced_to = trim(voice)
-        pause = round(rng.uniform(*pause_s) * RATE_HZ)
-        start = max(position, voice_end + pause - voiced_from)
+        voice_s = (voiced_to - voiced_from) / RATE_HZ
+        silent = round(pause(rng, voice_s) * RATE_HZ)
+        start = max(position, voice_end + silent - voiced_from)
         voice_end = start + voiced_to
         clips.append(
             Clip(voice, start, start + len(samples), start + voiced_from, voice_end)
@@ -263,6 +273,7 @@ def lay_out(
     return Dialogue(name, np.concatenate(parts), tuple(clips))
 
 
+@cache  # sessions share the clips
 def trim(voice: Voice) -> tuple[Pcm16, int, int]:
     """Cut a recording to its voice and `MARGIN_S` on each side.
 

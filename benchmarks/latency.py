@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import time
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from benchmarks.dialogues import Dialogue, make_sessions, read_actors, read_pairs
@@ -24,7 +22,7 @@ from benchmarks.options import (
     make_parser,
     serving_as_asked,
 )
-from benchmarks.playing import Manner, Performance, perform, watch_loop
+from benchmarks.playing import Manner, Performance, perform
 from benchmarks.report import (
     Spread,
     Target,
@@ -35,34 +33,15 @@ from benchmarks.report import (
     print_targets,
     spread,
 )
-from benchmarks.serving import RunningServer, bound_quantile, read_busy_s
+from benchmarks.serving import RunningServer
 from benchmarks.timing import Timings
+from benchmarks.watching import Watch, warn_of_client, warn_of_others, watching
 from clients.connection import connect
 from clients.sources import FORMAT
 
 STAGGER_S = 0.73  # between two sessions' starts, so that their turns do not coincide
 SETTLE_S = 1.0  # after opening idle sessions, before memory is read
-HONEST_LAG_MS = 10.0  # a client later than this measures itself
-QUIET_CORES = 0.1  # what an idle system needs, and no more
-SYSTEM_STAT = Path("/proc/stat")
 MAX_TARGET_SESSIONS = 4  # beyond it nothing is promised
-
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """The wall clock and processor times, in seconds; None where the system hides it.
-
-    Attributes:
-        wall_s: Monotonic.
-        client_s: Of this program.
-        server_s: Of the server.
-        busy_s: Of all processors together.
-    """
-
-    wall_s: float
-    client_s: float
-    server_s: float | None
-    busy_s: float | None
 
 
 @dataclass(slots=True)
@@ -74,12 +53,8 @@ class Observation:
         rss_start_mb: Resident memory once ready.
         rss_end_mb: After the last session.
         idle_mb: For each idle session; None where it was not asked for.
-        loop_lag_ms: Upper bound of the server's p99.
-        cpu_cores: Processor time of the server for each second of the run.
-        client_cores: Likewise of this program.
-        other_cores: Likewise of whatever else ran on the machine.
+        watch: The processors, and the event loops.
         has_torch: Whether the server has it loaded.
-        client_lag_ms: Of this program's event loop, and so of all its figures.
         late_ms: How late chunks went out.
     """
 
@@ -87,12 +62,8 @@ class Observation:
     rss_start_mb: float | None = None
     rss_end_mb: float | None = None
     idle_mb: float | None = None
-    loop_lag_ms: float | None = None
-    cpu_cores: float | None = None
-    client_cores: float | None = None
-    other_cores: float | None = None
+    watch: Watch = field(default_factory=Watch)
     has_torch: bool | None = None
-    client_lag_ms: list[float] = field(default_factory=list)
     late_ms: list[float] = field(default_factory=list)
 
     def figures(self) -> dict[str, Any]:
@@ -101,10 +72,10 @@ class Observation:
             "rss_start_mb": self.rss_start_mb,
             "rss_end_mb": self.rss_end_mb,
             "idle_session_mb": self.idle_mb,
-            "loop_lag_p99_ms_upper_bound": self.loop_lag_ms,
-            "cpu_cores": self.cpu_cores,
-            "client_cpu_cores": self.client_cores,
-            "other_programs_cpu_cores": self.other_cores,
+            "loop_lag_p99_ms_upper_bound": self.watch.loop_lag_ms,
+            "cpu_cores": self.watch.server_cores,
+            "client_cpu_cores": self.watch.client_cores,
+            "other_programs_cpu_cores": self.watch.other_cores,
             "torch_loaded": self.has_torch,
         }
 
@@ -121,7 +92,8 @@ async def measure(options: argparse.Namespace) -> int:
         if options.idle:
             observed.idle_mb = await measure_idle(server, options.idle)
         manner = Manner(speakers=options.speakers)
-        performances = await play_all(server, dialogues, manner, observed)
+        async with watching(server) as observed.watch:
+            performances = await play_all(server.url, dialogues, manner)
         observed.rss_end_mb = server.resident_mb()
         observed.has_torch = server.has_torch()
     timings = Timings()
@@ -146,20 +118,14 @@ async def measure_idle(server: RunningServer, n_sessions: int) -> float | None:
 
 
 async def play_all(
-    server: RunningServer,
-    dialogues: list[Dialogue],
-    manner: Manner,
-    observed: Observation,
+    url: str, dialogues: list[Dialogue], manner: Manner
 ) -> list[Performance]:
-    """Play all dialogues at once, and watch both event loops meanwhile."""
+    """Play all dialogues at once."""
 
     async def play_later(number: int, dialogue: Dialogue) -> Performance:
         await asyncio.sleep(number * STAGGER_S)
-        return await perform(server.url, dialogue, manner)
+        return await perform(url, dialogue, manner)
 
-    watching = asyncio.create_task(watch_loop(observed.client_lag_ms))
-    lag_before = await server.loop_lag()
-    before = read_clocks(server)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -168,35 +134,7 @@ async def play_all(
             ]
     except* Exception as group_error:
         raise group_error.exceptions[0] from None
-    finally:
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
-    note_work(observed, before, read_clocks(server))
-    lag_s = bound_quantile(lag_before, await server.loop_lag(), 0.99)
-    observed.loop_lag_ms = None if lag_s is None else lag_s * 1000
     return [task.result() for task in tasks]
-
-
-def read_clocks(server: RunningServer) -> Clocks:
-    """Read the wall clock and the processor times."""
-    return Clocks(
-        time.monotonic(), time.process_time(), server.cpu_s(), read_busy_s(SYSTEM_STAT)
-    )
-
-
-def note_work(observed: Observation, before: Clocks, after: Clocks) -> None:
-    """Note who used the processors during a run."""
-    wall_s = after.wall_s - before.wall_s
-    client_s = after.client_s - before.client_s
-    observed.client_cores = client_s / wall_s
-    if before.server_s is None or after.server_s is None:
-        return
-    server_s = after.server_s - before.server_s
-    observed.cpu_cores = server_s / wall_s
-    if before.busy_s is not None and after.busy_s is not None:
-        busy_s = after.busy_s - before.busy_s
-        observed.other_cores = max(0.0, busy_s - server_s - client_s) / wall_s
 
 
 def report(
@@ -214,7 +152,7 @@ def report(
     around["ready_s"] = server.ready_s
     around["end_silence_ms"] = performances[0].started.limits.end_silence_ms
     own = {
-        "event loop late": spread(observed.client_lag_ms),
+        "event loop late": spread(observed.watch.client_lag_ms),
         "chunks sent late": spread(observed.late_ms),
     }
     targets = set_targets(options.sessions, spreads, counts, around)
@@ -222,27 +160,12 @@ def report(
     print_spreads("waiting, ms", spreads)
     print_spreads("the client itself, ms", own)
     warn_of_client(own["event loop late"])
-    warn_of_others(observed.other_cores)
+    warn_of_others(observed.watch.other_cores)
     print_table(("count", ""), list(counts.items()))
     print_table(("server", ""), list(around.items()))
     print_targets(targets)
     figures = {"waiting_ms": spreads, "client_ms": own, **counts, **around}
     print_document("latency", describe(options, observed.machine), figures, targets)
-
-
-def warn_of_client(lag_ms: Spread) -> None:
-    """Say so where the client's delay could be mistaken for the server's."""
-    if lag_ms.p99 is not None and lag_ms.p99 > HONEST_LAG_MS:
-        print(
-            f"CAUTION: this client's event loop was {lag_ms.p99:.0f} ms late (p99); "
-            f"so much of the figures may be its own delay\n"
-        )
-
-
-def warn_of_others(cores: float | None) -> None:
-    """Say so where the machine was not the server's own."""
-    if cores is not None and cores > QUIET_CORES:
-        print(f"CAUTION: other programs used {cores:.2f} cores meanwhile\n")
 
 
 def set_targets(

@@ -31,6 +31,7 @@ class Turn:
         first_words_s: When the first partial transcript came.
         first_emotion_s: When the first partial emotion came.
         partial_labels: When each partial emotion came, and what it was.
+        n_partial_words: How many partial transcripts came.
         endpoint_ms: The server's own count from the endpoint to the final.
         compute_ms: How long its models worked on the final.
         queue_ms: How long the final waited for them.
@@ -51,6 +52,7 @@ class Turn:
     first_words_s: float | None = None
     first_emotion_s: float | None = None
     partial_labels: list[tuple[float, str]] = field(default_factory=list)
+    n_partial_words: int = 0
     endpoint_ms: float | None = None
     compute_ms: float | None = None
     queue_ms: float | None = None
@@ -59,6 +61,7 @@ class Turn:
         """Take in a later message about this turn."""
         match event:
             case events.TranscriptPartial(text=text):
+                self.n_partial_words += 1
                 if text and self.first_words_s is None:
                     self.first_words_s = at_s
             case events.EmotionPartial(label=label):

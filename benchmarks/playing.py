@@ -4,22 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from benchmarks.dialogues import Dialogue, to_ms
 from benchmarks.matching import Turn, gather
-from clients.connection import Arrival, Connection, connect
+from clients.connection import Arrival, connect
 from clients.player import CHUNK_SAMPLES, in_parallel
 from clients.schedule import Pace, SendTimes
 from clients.sources import FORMAT, RATE_HZ
 from stream_erc import events
 from stream_erc.events import Modality
 
-LAG_INTERVAL_S = 0.05  # as the server measures its own
-
 Speakers = Literal["set", "never"]
+
+
+class Channel(Protocol):
+    """An open session: a `Connection`, or something lighter."""
+
+    started: events.SessionStarted
+    send_times: SendTimes
+
+    def arrivals(self) -> AsyncIterator[Arrival]:
+        """Iterate over what the server sends, until `session.ended`."""
+        ...
+
+    async def send_audio(self, audio: bytes) -> None:
+        """Send samples."""
+        ...
+
+    async def set_speaker(self, speaker: str) -> None:
+        """Say whose the audio after this is."""
+        ...
+
+    async def mark(self, id: str | int) -> None:
+        """Ask for a `Marker` once the audio before this is done with."""
+        ...
+
+    async def end(self) -> None:
+        """Say that this was all."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +78,7 @@ class Performance:
         n_untold: Clips whose speaker could not be told in time.
         started: What the server said of itself.
         warnings: Codes of what the server complained about.
+        n_degraded: How often it said that partials became slower or stopped.
     """
 
     dialogue: Dialogue
@@ -62,6 +88,7 @@ class Performance:
     n_untold: int
     started: events.SessionStarted
     warnings: list[str]
+    n_degraded: int = 0
 
 
 @dataclass(slots=True)
@@ -79,7 +106,7 @@ class Ear:
     _marks: set[str | int] = field(default_factory=set)
     _marked: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def listen(self, connection: Connection) -> None:
+    async def listen(self, connection: Channel) -> None:
         """Take in everything until the session has ended."""
         async for arrival in connection.arrivals():
             self.arrivals.append(arrival)
@@ -112,7 +139,7 @@ class Stage:
     """Plays one dialogue into one connection, each chunk when it is due."""
 
     def __init__(
-        self, connection: Connection, ear: Ear, dialogue: Dialogue, manner: Manner
+        self, connection: Channel, ear: Ear, dialogue: Dialogue, manner: Manner
     ):
         self.late_ms: list[float] = []
         self.n_untold = 0
@@ -192,28 +219,34 @@ async def perform(url: str, dialogue: Dialogue, manner: Manner) -> Performance:
         partials=manner.partials,
         modalities=manner.modalities,
     ) as connection:
-        ear = Ear()
-        stage = Stage(connection, ear, dialogue, manner)
-        await in_parallel(ear.listen(connection), stage.play())
-        return Performance(
-            dialogue=dialogue,
-            turns=gather(ear.arrivals),
-            send_times=connection.send_times,
-            late_ms=stage.late_ms,
-            n_untold=stage.n_untold,
-            started=connection.started,
-            warnings=[
-                arrival.event.code
-                for arrival in ear.arrivals
-                if isinstance(arrival.event, events.Warn | events.Failure)
-            ],
-        )
+        return await attend(connection, dialogue, manner)
 
 
-async def watch_loop(lag_ms: list[float]) -> None:
-    """Note, until cancelled, how late this program's own event loop is."""
-    loop = asyncio.get_running_loop()
-    while True:
-        due_s = loop.time() + LAG_INTERVAL_S
-        await asyncio.sleep(LAG_INTERVAL_S)
-        lag_ms.append(max(0.0, loop.time() - due_s) * 1000)
+async def attend(
+    connection: Channel, dialogue: Dialogue, manner: Manner
+) -> Performance:
+    """Play one dialogue into an open session and collect what comes back.
+
+    Raises:
+        ConnectionLost: If the session breaks off.
+    """
+    ear = Ear()
+    stage = Stage(connection, ear, dialogue, manner)
+    await in_parallel(ear.listen(connection), stage.play())
+    heard = [arrival.event for arrival in ear.arrivals]
+    return Performance(
+        dialogue=dialogue,
+        turns=gather(ear.arrivals),
+        send_times=connection.send_times,
+        late_ms=stage.late_ms,
+        n_untold=stage.n_untold,
+        started=connection.started,
+        warnings=[
+            event.code
+            for event in heard
+            if isinstance(event, events.Warn | events.Failure)
+        ],
+        n_degraded=sum(
+            isinstance(event, events.Status) and event.degraded for event in heard
+        ),
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from benchmarks.dialogues import Clip, to_ms
@@ -22,10 +23,12 @@ class Timings:
     """Waiting times in milliseconds, one value a turn, and counts.
 
     Attributes:
+        window_s: What ends within these wall times counts.
         endpoint_to_ended: Until `turn.ended`.
         endpoint_to_final: Until `emotion.final`.
         voice_end_to_final: From the end of a clip's voice to `emotion.final` of the
-            last turn in it.
+            last turn in it; where the corpus knows that end, as with all that follow
+            of clips.
         voice_start_to_words: From the start of the voice to the first partial
             transcript that is not empty.
         voice_start_to_emotion: To the first partial emotion.
@@ -33,6 +36,8 @@ class Timings:
         server_compute: Its models' work on the final, mostly before the endpoint.
         server_queue: The final's waiting for the models.
         flips: How often the emotion changed in a turn, the final included.
+        words_shown: How many partial transcripts a turn had.
+        emotions_shown: How many partial emotions.
         n_turns: Turns that started.
         n_finals: Those that got their `emotion.final`.
         n_clips: Clips played.
@@ -42,6 +47,7 @@ class Timings:
         n_at_half_right: Those of them in which it was that of the final.
     """
 
+    window_s: tuple[float, float] = (-inf, inf)
     endpoint_to_ended: list[float] = field(default_factory=list)
     endpoint_to_final: list[float] = field(default_factory=list)
     voice_end_to_final: list[float] = field(default_factory=list)
@@ -51,6 +57,8 @@ class Timings:
     server_compute: list[float] = field(default_factory=list)
     server_queue: list[float] = field(default_factory=list)
     flips: list[int] = field(default_factory=list)
+    words_shown: list[int] = field(default_factory=list)
+    emotions_shown: list[int] = field(default_factory=list)
     n_turns: int = 0
     n_finals: int = 0
     n_clips: int = 0
@@ -87,17 +95,25 @@ class Timings:
             "finals_expected": self.n_turns,
             "finals_delivered": self.n_finals,
             "turns_without_partial_words": self.n_without_words,
-            "emotion_flips_per_turn": (
-                sum(self.flips) / len(self.flips) if self.flips else None
-            ),
+            "partial_words_per_turn": mean(self.words_shown),
+            "partial_emotions_per_turn": mean(self.emotions_shown),
+            "emotion_flips_per_turn": mean(self.flips),
             "turns_with_emotion_at_half": self.n_at_half,
             "share_at_half_as_final": (
                 self.n_at_half_right / self.n_at_half if self.n_at_half else None
             ),
         }
 
+    def _counts(self, at_s: float) -> bool:
+        return self.window_s[0] <= at_s < self.window_s[1]
+
     def _add_turn(self, turn: Turn, send_times: SendTimes) -> None:
+        if turn.decided_ms is not None:
+            if not self._counts(send_times.sent_at(turn.decided_ms)):
+                return
         self.n_turns += 1
+        self.words_shown.append(turn.n_partial_words)
+        self.emotions_shown.append(len(turn.partial_labels))
         self.n_without_words += turn.first_words_s is None
         if turn.decided_ms is None or turn.ended_s is None:
             return
@@ -118,13 +134,17 @@ class Timings:
 
     def _add_clip(self, matched: Match, performance: Performance) -> None:
         """Add what is measured from the clip's own voice."""
+        clip, send_times = matched.clip, performance.send_times
+        voice_end_s = send_times.sent_at(to_ms(clip.voice_end))
+        if not self._counts(voice_end_s):
+            return
         self.n_clips += 1
         if not matched.turns:
             self.n_without_turn += 1
             return
-        clip, send_times = matched.clip, performance.send_times
+        if clip.voice.end_s is None:
+            return
         first, last = matched.turns[0], matched.turns[-1]
-        voice_end_s = send_times.sent_at(to_ms(clip.voice_end))
         if last.final_s is not None:
             self.voice_end_to_final.append((last.final_s - voice_end_s) * 1000)
         if not opens(clip, first, performance.dialogue.clips):
@@ -143,6 +163,11 @@ class Timings:
         if label is not None and first.label is not None:
             self.n_at_half += 1
             self.n_at_half_right += label == first.label
+
+
+def mean(values: Sequence[int]) -> float | None:
+    """Give the mean; None of nothing."""
+    return sum(values) / len(values) if values else None
 
 
 def opens(clip: Clip, turn: Turn, clips: Sequence[Clip]) -> bool:

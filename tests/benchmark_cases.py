@@ -9,7 +9,7 @@ from stream_erc.flow import EMOTIONS
 def a_clip(start_ms, end_ms, text="", emotion="joy", speaker="a"):
     """A voice from `start_ms` to `end_ms`, 100 ms of recording on each side."""
     start, end, margin = (ms * RATE_HZ // 1000 for ms in (start_ms, end_ms, 100))
-    voice = Voice(COMMITTED, speaker, text, emotion)
+    voice = Voice(COMMITTED, speaker, text, emotion, start_ms / 1000, end_ms / 1000)
     return Clip(voice, start - margin, end + margin, start, end)
 
 

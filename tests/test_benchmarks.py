@@ -21,6 +21,7 @@ from benchmarks.serving import (
     read_resident_mb,
 )
 from benchmarks.timing import Timings, count_flips, label_at
+from benchmarks.watching import Clocks, Watch
 from clients.schedule import SendTimes
 from clients.sources import RATE_HZ
 from stream_erc import events
@@ -270,13 +271,13 @@ def test_idle_processors_do_not_count_as_busy(tmp_path):
 
 
 def test_the_work_of_others_is_what_is_left():
-    observed = latency.Observation({})
-    before = latency.Clocks(wall_s=0.0, client_s=0.0, server_s=5.0, busy_s=100.0)
-    after = latency.Clocks(wall_s=10.0, client_s=1.0, server_s=9.0, busy_s=108.0)
-    latency.note_work(observed, before, after)
-    assert observed.client_cores == pytest.approx(0.1)
-    assert observed.cpu_cores == pytest.approx(0.4)
-    assert observed.other_cores == pytest.approx(0.3)
+    watch = Watch()
+    before = Clocks(wall_s=0.0, client_s=0.0, server_s=5.0, busy_s=100.0)
+    after = Clocks(wall_s=10.0, client_s=1.0, server_s=9.0, busy_s=108.0)
+    watch.note(before, after)
+    assert watch.client_cores == pytest.approx(0.1)
+    assert watch.server_cores == pytest.approx(0.4)
+    assert watch.other_cores == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("n_sessions", [1, 4])
