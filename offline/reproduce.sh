@@ -108,8 +108,9 @@ serve() {
     local name=$1 recipe=$2
     shift 2
     train served "$name" "$recipe" 0 "$@"
-    workshop export --run "$RUNS/results/served/$name/seed-0" \
-        --model "$RUNS/models/$name"
+    [ -d "$RUNS/models/$name" ] ||
+        workshop export --run "$RUNS/results/served/$name/seed-0" \
+            --model "$RUNS/models/$name"
 }
 # score MODEL CORPUS REPORT [option...]
 score() {

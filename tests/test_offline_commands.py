@@ -82,10 +82,10 @@ class Place:
             ]
         )
 
-    def export(self, run, model):
+    def export(self, run, model, *options):
         """Run `export`; give its exit code."""
         folders = ("--run", str(self.root / run), "--model", str(self.root / model))
-        return main(["export", *folders])
+        return main(["export", *folders, *options])
 
     def figures(self, run):
         return json.loads((self.root / run / "figures.json").read_text())
@@ -165,6 +165,39 @@ def test_the_export_says_where_it_comes_from_and_no_place(trained):
     for name in ("manifest.json", "MODEL_CARD.md"):
         text = (trained.root / "model" / name).read_text()
         assert str(trained.root) not in text and "{{" not in text
+
+
+def test_the_licence_names_what_this_run_learned_from_and_nothing_else(trained):
+    licence = (trained.root / "model" / "LICENSE").read_text()
+    named = [line for line in licence.splitlines() if line.startswith("- ")]
+    assert {line.removeprefix("- ").partition(" (")[0] for line in named} == {
+        "encoder",
+        "The corpus talk: its own terms.",
+        "The corpus published: its own terms.",
+        "The corpus single: its own terms.",
+        "Labels by a language model",
+    }
+
+
+def test_what_was_taken_over_is_named_with_what_it_was_learned_from(trained, tmp_path):
+    recipe = tmp_path / "words.toml"
+    recipe.write_text(only("talk"))
+    options = ["--recipe", str(recipe), *sets("text.n_labels=0", "text.replay=0")]
+    start = ["--start", str(trained.root / "run"), "--first", "text"]
+    assert trained.train("heir", *options, *start) == 0
+    assert trained.export("heir", "heir model") == 0
+    about = EmotionModel(trained.root / "heir model").manifest["about"]
+    assert len(about["learned_from"]["labels"]) == 1  # by the Stage 0 of the other
+    assert list(about["learned_from"]["corpora"]) == ["talk"]
+
+
+def test_an_export_replaces_no_model_unless_told_to(trained, capsys):
+    before = (trained.root / "model" / "manifest.json").stat()
+    assert trained.export("run", "model") == 2
+    assert "--overwrite replaces a model folder" in capsys.readouterr().err
+    assert (trained.root / "model" / "manifest.json").stat() == before
+    assert trained.export("run", "model", "--overwrite") == 0
+    EmotionModel(trained.root / "model")
 
 
 def test_every_stage_says_what_it_reaches(trained):
@@ -321,6 +354,7 @@ def test_a_network_that_is_served_differently_is_refused(trained, capsys, monkey
     monkeypatch.setattr(folder, "write_dialogue_graph", wrong)
     assert trained.export("run", "wrong model") == 2
     assert "expected torch's probabilities" in capsys.readouterr().err
+    assert not (trained.root / "wrong model").exists()
 
 
 def test_what_was_trained_otherwise_is_taken_over_with_a_word(

@@ -25,7 +25,7 @@ from offline.training.recipe import (  # noqa: E402
 )
 from offline.training.run import Origin, RunFolder  # noqa: E402
 from offline.training.text_model import load_text_model  # noqa: E402
-from offline.training.training import (  # noqa: E402
+from offline.training.trained import (  # noqa: E402
     load_trained,
     make_model,
     write_scales,

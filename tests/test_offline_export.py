@@ -18,7 +18,7 @@ from small_corpora import sayings  # noqa: E402
 from small_encoder import write_encoder  # noqa: E402
 
 from offline.corpora.form import Utterance  # noqa: E402
-from offline.exporting.card import add_figures, write_papers  # noqa: E402
+from offline.exporting.card import add_figures, check_card, write_papers  # noqa: E402
 from offline.exporting.folder import Trained, export_folder  # noqa: E402
 from offline.exporting.graphs import (  # noqa: E402
     write_dialogue_graph,
@@ -43,6 +43,7 @@ from offline.training.text_model import (  # noqa: E402
     load_tokenizer,
 )
 from offline.training.voices import WHOLE, Voices  # noqa: E402
+from stream_erc.config import DEFAULT_MODEL  # noqa: E402
 from stream_erc.context import VoiceScale  # noqa: E402
 from stream_erc.errors import ConfigError, ModelError  # noqa: E402
 from stream_erc.flow import EMOTIONS, TurnFeatures, VoiceFeatures  # noqa: E402
@@ -58,14 +59,18 @@ SIZES = Sizes(text=64, encoder=10, functionals=8)
 SHAPE = Shape(
     text_size=64, encoder_size=10, functionals_size=8, hidden=8, width=8, window=3
 )
-RECIPE = {
-    "text": {"encoder": "some-encoder"},
-    "corpora": {
-        "talks": {"role": "dialogues", "share": 0.2, "unseen": False},
-        "others": {"role": "dialogues", "share": 1.0, "unseen": True},
-    },
+LEARNED_FROM = {
+    "encoders": ["group/some-encoder"],
+    "corpora": {"talks": {"role": "dialogues", "share": 0.2}},
+    "labels": [],
 }
-ABOUT = {"seed": 3, "recipe": RECIPE, "forms": [], "figures": {}}
+ABOUT = {
+    "seed": 3,
+    "recipe": {},
+    "learned_from": LEARNED_FROM,
+    "forms": [],
+    "figures": {},
+}
 
 
 @pytest.fixture(scope="module")
@@ -402,7 +407,18 @@ def test_an_older_folder_is_written_over(trained, tmp_path):
     EmotionModel(tmp_path)
 
 
-def test_card_and_licence_have_every_blank_filled(trained, folder):
+REPORT = dict.fromkeys(("n", "weighted_f1", "macro_f1", "uar", "accuracy", "ece"), 0.5)
+
+
+def papers(folder, learned=("text",), **about):
+    """Write licence and card of a manifest that says so; give both."""
+    manifest = {"learned": learned, "about": {**ABOUT, **about}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_papers(folder)
+    return [(folder / name).read_text() for name in ("LICENSE", "MODEL_CARD.md")]
+
+
+def test_card_and_licence_have_every_blank_filled(tmp_path):
     form = {
         "form": "int8",
         "megabytes": 1.5,
@@ -410,22 +426,74 @@ def test_card_and_licence_have_every_blank_filled(trained, folder):
         "largest_change": 0.01,
         "ms_per_text": 2.0,
     }
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["about"]["forms"] = [form]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    write_papers(folder)
-    card = (folder / "MODEL_CARD.md").read_text()
-    assert "{{" not in card and "Not evaluated yet." in card
+    licence, card = papers(tmp_path, forms=[form])
+    assert "{{" not in licence + card
+    assert "Not evaluated yet." in card
     assert "0.6543" in card and '"seed": 3' in card
     assert "some-encoder" in card and "| talks | dialogues | 20% |" in card
-    assert "| others |" not in card  # nothing was learned from it
-    assert "non-commercial research" in (folder / "LICENSE").read_text()
-    names = ("n", "weighted_f1", "macro_f1", "uar", "accuracy", "ece")
+    assert "non-commercial research" in licence
+
+
+def test_licence_and_card_name_what_was_learned_from_and_nothing_else(tmp_path):
+    licence, card = papers(tmp_path)
+    known = ("MELD", "GoEmotions", "IEMOCAP", "RAVDESS", "MiniLM", "Whisper", "Claude")
+    assert not [name for name in known if name in licence]
+    assert "- group/some-encoder (text encoder before training" in licence
+    assert "- The corpus talks: its own terms." in licence
+    assert "abels by a language model (" not in licence
+    assert "No labels by a language model." in card and "--labels" not in card
+    assert "It learned from words alone" in card and "Whisper" not in card
+
+
+def test_known_corpora_encoders_and_labels_are_named_with_their_terms(tmp_path):
+    corpora = {
+        "ravdess": {"role": "acted", "share": 1.0},
+        "meld": {"role": "dialogues", "share": 1.0},
+    }
+    learned_from = {
+        "encoders": ["sentence-transformers/all-MiniLM-L6-v2"],
+        "corpora": corpora,
+        "labels": ["0123456789abcdef"],
+    }
+    learned = ("text", "encoder", "functionals")
+    licence, card = papers(tmp_path, learned, learned_from=learned_from)
+    for line in (
+        "RAVDESS, Livingstone",
+        "MELD, the text",
+        "Whisper tiny.en",
+        "0123456",
+    ):
+        assert line in licence
+    assert "IEMOCAP" not in licence and "GoEmotions" not in licence
+    assert "its own terms" not in licence
+    assert max(map(len, licence.splitlines())) <= 88
+    assert "`0123456789ab`" in card and "--labels LABELS" in card
+    assert "Acted clips" in card and "Whisper tiny.en's encoder states" in card
+
+
+def test_figures_come_one_after_another_and_leave_the_rest_as_it_is(tmp_path):
+    _, card = papers(tmp_path)
+    own = card.replace("## Limits", "## Our own chapter\n\n## Limits")
+    (tmp_path / "MODEL_CARD.md").write_text(own)
     for name, value in (("talk, text", 0.4321), ("clips", 0.5678)):
-        add_figures(folder, name, dict.fromkeys(names, value))
-    card = (folder / "MODEL_CARD.md").read_text()
+        add_figures(tmp_path, name, {**REPORT, "weighted_f1": value})
+    card = (tmp_path / "MODEL_CARD.md").read_text()
     assert "talk, text" in card and "0.432" in card and "0.568" in card
-    EmotionModel(folder)
+    assert "Not evaluated yet." not in card and "## Our own chapter" in card
+    figures = json.loads((tmp_path / "manifest.json").read_text())["about"]["figures"]
+    assert list(figures) == ["talk, text", "clips"]
+
+
+def test_a_card_without_the_figures_is_refused_and_stays(tmp_path):
+    papers(tmp_path)
+    (tmp_path / "MODEL_CARD.md").write_text("ours")
+    with pytest.raises(ConfigError, match="--card: expected .* with the figures"):
+        add_figures(tmp_path, "talk", REPORT)
+    assert (tmp_path / "MODEL_CARD.md").read_text() == "ours"
+
+
+def test_the_shipped_card_has_a_place_for_figures():
+    check_card(DEFAULT_MODEL)
 
 
 def test_a_batch_of_dialogues_is_served_as_each_alone(trained, folder):

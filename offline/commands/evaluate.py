@@ -24,7 +24,7 @@ from offline.evaluation.evaluating import evaluate_corpus
 from offline.evaluation.picture import check_picture, draw_picture
 from offline.evaluation.playing import RememberingModel
 from offline.evaluation.table import table_of
-from offline.exporting.card import add_figures
+from offline.exporting.card import add_figures, check_card
 from stream_erc.config import DEFAULT_MODEL
 from stream_erc.errors import ConfigError
 
@@ -130,6 +130,8 @@ def run(options: argparse.Namespace) -> int:
         )
     corpus = read_corpus(options.corpus, strict=options.strict)
     model = load_model(options.model)
+    if options.card is not None:
+        check_card(options.model)  # before minutes of scoring
     report = evaluate_corpus(model, corpus, config)
     print(table_of(report))
     if options.report is not None:

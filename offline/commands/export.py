@@ -2,7 +2,8 @@
 
 The text encoder's weights are stored in the smallest form whose loss on validation is
 small enough: each is measured. The served networks are compared with torch's on real
-turns, and a folder that differs is refused.
+turns, and a folder that differs is refused. The folder is there whole or not at all;
+its LICENSE and card name the data that the run learned from.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ N_PARITY_DIALOGUES = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument(
-        "--run", type=Path, required=True, help="folder of what is trained"
-    )
-    parser.add_argument("--model", type=Path, required=True, help="folder to write")
+    add = parser.add_argument
+    add("--run", type=Path, required=True, metavar="DIR", help="run folder of `train`")
+    add("--model", type=Path, required=True, metavar="DIR", help="folder to write")
+    add("--overwrite", action="store_true", help="replace a model that is there")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -28,32 +29,31 @@ def run(options: argparse.Namespace) -> int:
 
     from offline.exporting.card import write_papers
     from offline.exporting.folder import check_servable, export_folder
+    from offline.exporting.placing import check_place, place
     from offline.exporting.trials import choose_form, measure_parity
-    from offline.training.run import RunFolder, public_settings
-    from offline.training.training import Training, load_trained
+    from offline.training.run import RunFolder, about_run
+    from offline.training.trained import load_trained
+    from offline.training.training import Training
     from stream_erc.model_folder import DIALOGUE_FILE
 
+    check_place(options.model, overwrite=options.overwrite)
     folder = RunFolder(options.run)
     origin = folder.recall()
-    recipe = origin.recipe
-    torch.set_num_threads(recipe.threads)
+    torch.set_num_threads(origin.recipe.threads)
     training = Training(origin, options.run)
-    trained = load_trained(recipe, folder)
+    trained = load_trained(origin.recipe, folder)
     check_servable(trained.dialogue.shape)  # before minutes of measuring
     trials = training.compare_forms(trained)
-    about = {
-        "seed": recipe.seed,
-        "recipe": public_settings(recipe),
-        "forms": [asdict(trial) for trial in trials],
-        "figures": {},
-    }
-    export_folder(trained, options.model, about, choose_form(trials))
+    about = about_run(origin.recipe, training.credits())
+    about |= {"forms": [asdict(trial) for trial in trials], "figures": {}}
     dialogues = [
         dialogue
         for held in training.material().validation.values()
         for dialogue in held.dialogues[:N_PARITY_DIALOGUES]
     ]
-    gap = measure_parity(trained.dialogue, options.model / DIALOGUE_FILE, dialogues)
+    with place(options.model) as fresh:
+        export_folder(trained, fresh, about, choose_form(trials))
+        gap = measure_parity(trained.dialogue, fresh / DIALOGUE_FILE, dialogues)
+        write_papers(fresh)
     print(f"{options.model}: {choose_form(trials)}, torch within {gap:.1e}")
-    write_papers(options.model)
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from offline.training.run import RunFolder
-from offline.training.training import load_trained
+from offline.training.trained import load_trained
 
 from .folder import export_folder
 from .weights import FLOAT32

@@ -132,6 +132,11 @@ class Recipe:
         return {n: corpus for n, corpus in self.corpora.items() if corpus.role == role}
 
 
+def encoder_name(encoder: str) -> str:
+    """Give an encoder as others may read it: a folder without its place."""
+    return Path(encoder).name if Path(encoder).is_absolute() else encoder
+
+
 def read_recipe(file: Path, changes: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe.
 

@@ -8,6 +8,7 @@ dialogue.pt        Stages I (voice) to III, with temperatures
 scales.npz         everybody's voice statistics
 origin.json        the recipe, and where corpora and labels are
 settings.json      what each stage that is done was done with
+credits.json       the data that each stage learned from
 figures.json       what each stage reaches, on validation and test
 """
 
@@ -25,17 +26,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import nn
 
 from stream_erc.errors import ConfigError
 
-from .recipe import Recipe, build
+from .credits import Credits
+from .recipe import Recipe, build, encoder_name
 
 log = logging.getLogger(__name__)
 
 ORIGIN_FILE = "origin.json"
 SETTINGS_FILE = "settings.json"
+CREDITS_FILE = "credits.json"
 FIGURES_FILE = "figures.json"
 
 
@@ -185,6 +189,16 @@ class RunFolder:
         """Keep what a stage reaches."""
         self._write(FIGURES_FILE, {**self._read(FIGURES_FILE), stage: figures})
 
+    def credit(self, stage: str, credits: Credits) -> None:
+        """Keep what a stage learned from."""
+        whole = {**self._read(CREDITS_FILE), stage: msgspec.to_builtins(credits)}
+        self._write(CREDITS_FILE, whole)
+
+    def credits(self, stage: str) -> Credits | None:
+        """Give what a stage learned from; None where nobody has kept it."""
+        content = self._read(CREDITS_FILE).get(stage)
+        return None if content is None else msgspec.convert(content, Credits)
+
     def save(self, name: str, model: nn.Module) -> None:
         """Keep a network's weights, at once or not at all."""
         fresh = self.file(f"{name}.part")
@@ -259,7 +273,14 @@ def public_settings(recipe: Recipe) -> dict[str, Any]:
     """Give the recipe for a manifest: an encoder's folder by its name alone."""
     settings = asdict(recipe)
     for part in ("text", "voice"):
-        encoder = settings[part]["encoder"]
-        if Path(encoder).is_absolute():
-            settings[part]["encoder"] = Path(encoder).name
+        settings[part]["encoder"] = encoder_name(settings[part]["encoder"])
     return settings
+
+
+def about_run(recipe: Recipe, learned_from: Credits) -> dict[str, Any]:
+    """Give what a manifest says of a run: seed, recipe, and what it learned from."""
+    return {
+        "seed": recipe.seed,
+        "recipe": public_settings(recipe),
+        "learned_from": msgspec.to_builtins(learned_from),
+    }

@@ -162,6 +162,8 @@ class TextTraining:
         draw = random.Random(self._recipe.seed)
         learn: list[Example] = []
         for name, corpus in self._recipe.of_role(TEXTS).items():
+            if corpus.unseen:
+                continue
             texts = self._examples(name, TRAIN)
             if 0 < corpus.n_texts < len(texts):
                 texts = draw.sample(texts, corpus.n_texts)

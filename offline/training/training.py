@@ -25,12 +25,11 @@ from offline.corpora.form import (
 from offline.corpora.labels import Label, read_labels
 from offline.exporting.folder import Trained, sha256
 from offline.exporting.trials import Trial, compare
-from stream_erc.context import VoiceScale
 from stream_erc.errors import ConfigError
-from stream_erc.layers import Shape
 from stream_erc.model import DialogueModel
 
 from .calibration import fit_temperatures, measure_prior
+from .credits import Credits, credit, join
 from .dialogue_stages import CONTEXT, FUSION, TOGETHER, VOICE, DialogueTraining
 from .dialogues import Floats
 from .material import (
@@ -42,11 +41,11 @@ from .material import (
     only,
     require_validation,
 )
-from .recipe import Recipe
 from .run import Origin, RunFolder
-from .speech_encoder import count_layers, make_encode
+from .speech_encoder import make_encode
 from .stage_figures import stage_figures
 from .text_training import TextTraining
+from .trained import make_model, write_scales
 from .voices import Voices, has_recordings, hear_corpus, read_published, read_voices
 
 log = logging.getLogger(__name__)
@@ -59,9 +58,6 @@ RESULTS = {
     "dialogue": "dialogue.pt",
 }
 """The stages in order, and what each leaves in the run folder."""
-
-TRAINED_FILES = ("text.pt", "dialogue.pt", "scales.npz")
-"""What is served is made of these."""
 
 STAGE0_SETTINGS = (
     "encoder",
@@ -118,14 +114,19 @@ class Training:
 
     def run(self, stage: str) -> None:
         """Run one of `STAGES`, unless it is done."""
-        work = {
+        learn = {
             "stage0": self._words.pretrain,
             "text": self._words.tune,
             "voices": self._hear,
             "vectors": self._words.embed,
             "dialogue": self._converse,
-        }
-        self._run.once(stage, self._settings(stage), work[stage])
+        }[stage]
+
+        def work() -> None:
+            learn()
+            self._run.credit(stage, self._credits(stage))
+
+        self._run.once(stage, self._settings(stage), work)
 
     def take_over(self, start: Path, stages: Sequence[str]) -> None:
         """Take the results of the first stages over from another run folder.
@@ -140,6 +141,14 @@ class Training:
     def _take(self, other: RunFolder, stage: str) -> None:
         other.compare(stage, self._settings(stage))
         self._run.copy(other, RESULTS[stage])
+        self._run.credit(stage, other.credits(stage) or self._credits(stage))
+
+    def credits(self) -> Credits:
+        """Give what all stages learned from, those of other runs with theirs."""
+        return join(self._run.credits(s) or self._credits(s) for s in RESULTS)
+
+    def _credits(self, stage: str) -> Credits:
+        return credit(self._recipe, stage, self._label_sums)
 
     def material(self) -> Material:
         """Gather what the dialogue stages learn from and are scored on."""
@@ -247,28 +256,6 @@ class Training:
             self._run.note(stage.name, figures)
 
 
-def load_trained(recipe: Recipe, run: RunFolder) -> Trained:
-    """Give what a run has trained, ready for export; neither corpora nor labels needed.
-
-    Raises:
-        ConfigError: If a stage was not run.
-    """
-    missing = [name for name in TRAINED_FILES if not run.file(name).is_file()]
-    if missing:
-        raise ConfigError(
-            f"{run.folder}: expected a finished run, got one without "
-            f"{', '.join(missing)}"
-        )
-    words = TextTraining(recipe, {}, [], run)
-    text, scales = words.load(), read_scales(run)
-    model = make_model(recipe, text.size, len(scales[0].mean), len(scales[1].mean))
-    run.load("dialogue.pt", model)
-    families = zip(("encoder", "functionals"), scales, strict=True)
-    heard = [family for family, scale in families if scale.mean.any()]
-    learned = ("text", *heard)
-    return Trained(text, words.tokenizer(), model.eval(), scales, learned)
-
-
 def read_splits(folder: Path, *, strict: bool) -> Splits:
     """Read a corpus's files, and name what is wrong with them.
 
@@ -297,44 +284,3 @@ def read_all_labels(files: list[Path], *, strict: bool) -> list[Label]:
         tell_problems(found.problems)
         labels += found.labels
     return labels
-
-
-def make_model(
-    recipe: Recipe, text_size: int, encoder_size: int, functionals_size: int
-) -> DialogueModel:
-    """Give the untrained network."""
-    dialogue = recipe.dialogue
-    return DialogueModel(
-        Shape(
-            text_size=text_size,
-            encoder_size=encoder_size,
-            functionals_size=functionals_size,
-            hidden=dialogue.hidden,
-            width=dialogue.width,
-            window=dialogue.window,
-            encoder_layers=count_layers(recipe.voice.encoder),
-            dropout=dialogue.dropout,
-            causal=dialogue.causal,
-        )
-    )
-
-
-def write_scales(run: RunFolder, scales: tuple[VoiceScale, VoiceScale]) -> None:
-    """Keep everybody's voice statistics."""
-    encoder, functionals = scales
-    np.savez(
-        run.file("scales.npz"),
-        encoder_mean=encoder.mean,
-        encoder_deviation=encoder.deviation,
-        functionals_mean=functionals.mean,
-        functionals_deviation=functionals.deviation,
-    )
-
-
-def read_scales(run: RunFolder) -> tuple[VoiceScale, VoiceScale]:
-    """Give everybody's voice statistics, of the encoder and of the functionals."""
-    with np.load(run.file("scales.npz"), allow_pickle=False) as arrays:
-        return (
-            VoiceScale(arrays["encoder_mean"], arrays["encoder_deviation"]),
-            VoiceScale(arrays["functionals_mean"], arrays["functionals_deviation"]),
-        )
