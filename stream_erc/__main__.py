@@ -12,13 +12,18 @@ from typing import Any, NoReturn
 
 from .admission import Admission, hash_token, make_token, require_name
 from .errors import StreamErcError
+from .logs import fields, open_log
+from .machine import usable_cores
 from .settings import explain, read_settings
+
+log = logging.getLogger(__name__)
 
 SHORT = {
     "server.host": "--host",
     "server.port": "--port",
     "server.insecure": "--insecure",
     "emotion.model": "--model",
+    "log.format": "--log-format",
 }
 """Settings that also have a short name."""
 
@@ -42,14 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def serve(options: argparse.Namespace) -> None:
     """Load the models, then open the socket, and serve until told to stop."""
-    level = logging.INFO if options.verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(name)s %(message)s")
     overrides = {
         name: value
         for name, _, _, _ in explain()
         if (value := getattr(options, name)) is not None
     }
     settings = read_settings(options.config, overrides)
+    open_log(settings.log, logging.INFO if options.verbose else logging.WARNING)
+    log.info("usable cores", extra=fields(cores=usable_cores()))
     admission = Admission(settings.server)
     from .engine import Models
     from .server import Server  # the settings are checked before seconds of imports

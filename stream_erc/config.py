@@ -264,6 +264,23 @@ class EmotionConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """What is logged, to stderr."""
+
+    format: str = setting("text", '"text" for people; "json" has an object a line')
+    content: bool = setting(
+        False, "log what was said, by whom, and how it was judged, too; never tokens"
+    )
+
+    def __post_init__(self) -> None:
+        require(
+            self.format in ("text", "json"),
+            'log.format: expected "text" or "json"',
+            self.format,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings of a server."""
 
@@ -273,3 +290,4 @@ class Settings:
     asr: AsrConfig = field(default_factory=AsrConfig)
     gates: GateConfig = field(default_factory=GateConfig)
     emotion: EmotionConfig = field(default_factory=EmotionConfig)
+    log: LogConfig = field(default_factory=LogConfig)

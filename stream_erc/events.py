@@ -207,11 +207,13 @@ class TranscriptFinal(TurnEvent, frozen=True, kw_only=True, tag="transcript.fina
 
 
 class Latency(Struct, frozen=True, kw_only=True):
-    """Wall times: decided to sent, the models' work, and its waiting."""
+    """Wall times: decided to sent, the models' work, its waiting; the work by stage."""
 
     endpoint_ms: float
     compute_ms: float
     queue_ms: float
+    hear_ms: float = 0.0
+    understand_ms: float = 0.0
 
 
 class EmotionFinal(TurnEvent, frozen=True, kw_only=True, tag="emotion.final"):

@@ -7,7 +7,6 @@ lost, what came is worked on, what follows is kept, and another may take its pla
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
@@ -22,12 +21,11 @@ from .errors import BadMessage, Broken, SessionError
 from .flow import SAMPLE_RATE_HZ
 from .inbox import Inbox
 from .listener import Listener, Placed
+from .logs import SessionLog
 from .metrics import Metrics
 from .pipeline import instruct
 from .presence import Moves, Presence, Vanished
 from .reading import parse_client, refuse
-
-log = logging.getLogger(__name__)
 
 MAX_UNFINISHED = 8
 """Ended turns without finals before a client that replays fast is held back."""
@@ -58,6 +56,7 @@ class Session:
         threads: Where the listener runs.
         config: Bounds.
         metrics: Shared by all sessions.
+        log: Of this session.
 
     Attributes:
         session_id: Its identifier.
@@ -79,6 +78,7 @@ class Session:
         threads: Executor,
         config: ServerConfig,
         metrics: Metrics,
+        log: SessionLog,
     ) -> None:
         self.session_id = session_id
         self.moves = Moves()
@@ -92,6 +92,7 @@ class Session:
         self._threads = threads
         self._config = config
         self._metrics = metrics
+        self._log = log
         self._inbox = Inbox(sample_bytes, self.moves)
         self._pending: dict[Origin, set[Future[Result]]] = defaultdict(set)
         self._broken: asyncio.Future[None] = asyncio.Future()  # fails with a request
@@ -121,14 +122,14 @@ class Session:
                 group.create_task(self._watch(), name="watch")
                 group.create_task(self.presence.wait_for_delivery(), name="deliver")
         except* Vanished as group_of_one:
-            reason = group_of_one.exceptions[0]
-            self._metrics.lost.labels(str(reason)).inc()
-            log.info("session %s: lost: %s", self.session_id, reason)
+            reason = str(group_of_one.exceptions[0])
+            self._metrics.lost.labels(reason).inc()
+            self._log.info("session is lost", reason=reason)
         except* SessionError as errors:  # told on the socket that it is about
             error = first_of(errors)
             self.close_code, self.close_reason = error.close_code, error.code
         except* Exception:  # a bug ends its own session and no other
-            log.exception("session %s failed", self.session_id)
+            self._log.failure("session failed")
             self._fail(Broken("internal", "a bug here; it is logged"))
         finally:
             self._engine.cancel(self.session_id)
@@ -281,6 +282,7 @@ class Session:
     def _send(self, event: events.Event) -> None:
         self.backlog.add(event)
         self._metrics.count(event)
+        self._log.note(event)
         self.moves.tell()
 
     def _fail(self, error: SessionError) -> None:

@@ -18,6 +18,7 @@ from .engine import Models
 from .errors import BadMessage, NotAllowed, Overloaded
 from .flow import EMOTIONS
 from .lanes import LocalEngine
+from .logs import SessionLog
 from .metrics import Metrics
 from .pipeline import open_session
 from .session import Session, warn_of
@@ -95,6 +96,7 @@ class Sessions:
         """
         self._require_possible(start)
         session_id = secrets.token_hex(8)
+        session_log = SessionLog(session_id, self._settings.log.content)
         with ExitStack() as stack:
             conversation = stack.enter_context(
                 self._conversations.join(owner, start.conversation_id)
@@ -115,12 +117,14 @@ class Sessions:
                 threads=self._threads,
                 config=self._settings.server,
                 metrics=self._metrics,
+                log=session_log,
             )
             token = secrets.token_urlsafe(TOKEN_BYTES)
             opening = [self._welcome(session_id, token), *warn_of(unknown, 0)]
             running = self._run(session, opening, stack.pop_all())
         task = asyncio.create_task(running, name=f"session {session_id}")
         self._kept[session_id] = Kept(session, owner, token, task)
+        session_log.info("session is open", owner=owner)
         return session
 
     def find(self, resume: events.SessionResume, owner: str) -> Session:

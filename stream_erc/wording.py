@@ -142,6 +142,8 @@ def emotion_final(
             endpoint_ms=round(since_decided_s * 1000, 1),
             compute_ms=round((heard.compute_s + understood.compute_s) * 1000, 1),
             queue_ms=round((heard.queue_s + understood.queue_s) * 1000, 1),
+            hear_ms=round(heard.compute_s * 1000, 1),
+            understand_ms=round(understood.compute_s * 1000, 1),
         ),
     )
 

@@ -15,7 +15,7 @@ STORIES = [  # ground floor first; a module imports only from stories below its 
     {"events"},
     {"flow", "reading", "backlog"},
     {"config"},
-    {"settings"},
+    {"settings", "logs"},
     {"audio", "vad", "turns", "asr", "gates", "agreement", "functionals", "context"}
     | {"layers"},
     {"model", "model_folder"},

@@ -105,7 +105,11 @@ def test_a_final_emotion_tells_its_place_and_its_latency():
     assert (told.turn, told.label, told.modalities) == (4, "joy", ("audio", "text"))
     assert (told.context_turns, told.context_seq, told.time_ms) == (3, 11, 3600)
     assert told.latency == events.Latency(
-        endpoint_ms=25.6, compute_ms=230.0, queue_ms=12.0
+        endpoint_ms=25.6,
+        compute_ms=230.0,
+        queue_ms=12.0,
+        hear_ms=200.0,
+        understand_ms=30.0,
     )
 
 
