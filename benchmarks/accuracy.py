@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.dialogues import (
-    READING_PAUSE_S,
     Dialogue,
     lay_out,
     make_dialogues,
     read_actors,
     read_pairs,
     read_readings,
+    rest_alike,
 )
 from benchmarks.matching import Match, match
 from benchmarks.options import (
@@ -96,9 +96,7 @@ def make_reading(folder: Path, options: argparse.Namespace) -> Dialogue:
     """Lay the clips of read speech one after another."""
     rng = np.random.default_rng(options.seed)
     voices = read_readings(folder)
-    return lay_out(
-        "reading", voices, rng, options.fill, lambda _rng, _voice_s: READING_PAUSE_S
-    )
+    return lay_out("reading", voices, rng, options.fill, rest_alike)
 
 
 async def play(

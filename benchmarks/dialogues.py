@@ -239,6 +239,11 @@ def draw_evenly(rng: np.random.Generator, _voice_s: float) -> float:
     return rng.uniform(*PAUSE_S)
 
 
+def rest_alike(_rng: np.random.Generator, _voice_s: float) -> float:
+    """Give the pause between clips of read speech: always the same."""
+    return READING_PAUSE_S
+
+
 def lay_out(
     name: str,
     voices: Sequence[Voice],

@@ -98,7 +98,7 @@ def test_sessions_have_different_dialogues_that_last_as_long_as_asked(pairs):
 def test_read_speech_is_voice_from_end_to_end():
     voices = dialogues.read_readings(COMMITTED)
     dialogue = dialogues.lay_out(
-        "reading", voices, np.random.default_rng(0), "noise", (1.5, 1.5)
+        "reading", voices, np.random.default_rng(0), "noise", dialogues.rest_alike
     )
     for clip, following in zip(dialogue.clips, dialogue.clips[1:], strict=False):
         assert clip.voice_end - clip.voice_start == len(decode(clip.voice.file))
