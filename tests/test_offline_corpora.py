@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -142,6 +143,43 @@ def test_an_unknown_label_leaves_the_line_in_as_context(file):
     write_lines(file, GOOD | {"emotion": "meh", "sentiment": "positive"})
     utterance = read_corpus(file).utterances[0]
     assert (utterance.emotion, utterance.sentiment) == (None, "positive")
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("emotoin", "expected emotion, got the key 'emotoin'"),
+        ("gender", "expected keys of dialogue, turn, .*, got the key 'gender'"),
+    ],
+)
+def test_an_unknown_key_is_named_and_the_line_is_used(key, told, file):
+    write_lines(file, GOOD, GOOD | {"turn": 1, key: "joy"})
+    corpus = read_corpus(file)
+    assert [utterance.turn for utterance in corpus.utterances] == [0, 1]
+    (problem,) = corpus.problems
+    assert re.fullmatch(f"{file}:2: {told}", str(problem))
+    with pytest.raises(ConfigError, match=told):
+        read_corpus(file, strict=True)
+
+
+def test_every_key_that_is_written_is_known(file):
+    whole = said(
+        "a",
+        0,
+        text="Hi.",
+        audio="a.wav",
+        channel=0,
+        start_s=0.0,
+        end_s=1.0,
+        emotion="joy",
+        sentiment="positive",
+        features=FeatureRow("a.npz", "features", 0),
+        session="1",
+        confidence=0.5,
+    )
+    write_corpus(file, [whole])
+    assert set(json.loads(file.read_text())) == set(Utterance.__struct_fields__)
+    assert read_corpus(file, strict=True).utterances == [whole]
 
 
 def test_turns_out_of_order_are_sorted_and_named(file):

@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -72,6 +73,9 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     features: FeatureRow | None = None
     session: str | None = None
     confidence: float | None = None
+
+
+KEYS = Utterance.__struct_fields__
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +140,8 @@ class Complaints:
 def read_corpus(file: Path, *, strict: bool = False) -> Corpus:
     """Read a corpus file.
 
-    A line that is no utterance is left out, an unknown label is left open, turns out of
-    order are sorted; each is a problem of the result.
+    A line that is no utterance is left out, an unknown label is left open, an unknown
+    key is passed over, turns out of order are sorted; each is a problem of the result.
 
     Args:
         file: JSON Lines, UTF-8.
@@ -176,6 +180,9 @@ def _parse(line: str, number: int, complaints: Complaints) -> Utterance | None:
     except msgspec.DecodeError as error:
         complaints.add(number, f"expected an utterance, got: {error}")
         return None
+    for key in msgspec.json.decode(line, type=dict[str, msgspec.Raw]):
+        if key not in KEYS:
+            complaints.add(number, f"expected {_keys_like(key)}, got the key {key!r}")
     labels = {"emotion": utterance.emotion, "sentiment": utterance.sentiment}
     for name, translate in (("emotion", to_emotion), ("sentiment", to_sentiment)):
         label = labels[name]
@@ -185,6 +192,11 @@ def _parse(line: str, number: int, complaints: Complaints) -> Utterance | None:
             complaints.add(number, str(error))
             labels[name] = None
     return msgspec.structs.replace(utterance, **labels)
+
+
+def _keys_like(key: str) -> str:
+    """Name the key that was meant, or all of them."""
+    return " or ".join(get_close_matches(key, KEYS)) or f"keys of {', '.join(KEYS)}"
 
 
 def _in_order(
