@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -60,7 +61,12 @@ def serve(options: argparse.Namespace) -> None:
     from .server import Server  # the settings are checked before seconds of imports
     from .vad import SileroVad
 
-    server = Server(settings, admission, Models(settings), SileroVad())
+    started_s = time.perf_counter()
+    models, vad = Models(settings), SileroVad()
+    load_s = time.perf_counter() - started_s
+    log.info("models are loaded", extra=fields(stage="load", ms=round(load_s * 1000)))
+    server = Server(settings, admission, models, vad)
+    server.metrics.model_load.set(load_s)
     asyncio.run(server.run())
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import platform
 from functools import partial
+from importlib.metadata import version
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
+    Info,
+    ProcessCollector,
     generate_latest,
 )
 
 from . import events
+
+DESKS = ("hear", "understand")
+"""Where requests wait for a model."""
 
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.5)
@@ -23,13 +30,43 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._register_process()
+        self._register_sessions()
+        self._register_turns()
+        self._register_latency()
+
+    def _register_process(self) -> None:
+        # Memory, processor and open files, under every program's names; Linux alone.
+        ProcessCollector(registry=self.registry)
+        build = Info("stream_erc_build", "What runs here", registry=self.registry)
+        build.info(
+            {"version": version("stream-erc"), "python": platform.python_version()}
+        )
+        self.model_load = Gauge(
+            "stream_erc_model_load_seconds",
+            "What the models took to load and warm up",
+            registry=self.registry,
+        )
+        self.loop_lag = Histogram(
+            "stream_erc_loop_lag_seconds",
+            "How late the event loop is",
+            buckets=LAG_BUCKETS_S,
+            registry=self.registry,
+        )
+
+    def _register_sessions(self) -> None:
         gauge = partial(Gauge, registry=self.registry)
         counter = partial(Counter, registry=self.registry)
-        histogram = partial(Histogram, registry=self.registry)
         self.sessions = gauge("stream_erc_sessions", "Sessions open now")
         self.waiting = gauge(
             "stream_erc_sessions_waiting",
             "Sessions open now whose client has no socket",
+        )
+        self.opened = counter("stream_erc_sessions_opened", "Sessions opened")
+        self.refused = counter(
+            "stream_erc_sessions_refused",
+            "Clients turned away, by what they met",
+            ["code"],
         )
         self.resumes = counter("stream_erc_resumes", "Lost sockets that were replaced")
         self.lost = counter(
@@ -38,30 +75,41 @@ class Metrics:
             ["limit"],
         )
         self.conversations = gauge("stream_erc_conversations", "Conversations kept")
+
+    def _register_turns(self) -> None:
+        counter = partial(Counter, registry=self.registry)
         self.audio_seconds = counter("stream_erc_audio_seconds", "Audio heard")
         self.turns = counter("stream_erc_turns", "Turns ended", ["reason"])
         self.finals = counter("stream_erc_finals", "Final emotions", ["label"])
         self.rejected = counter(
             "stream_erc_rejected_transcripts", "Turns judged not to be speech"
         )
+        self.partials = counter(
+            "stream_erc_partials", "Provisional results told", ["kind"]
+        )
         self.partials_dropped = counter(
             "stream_erc_partials_dropped", "Provisional results overtaken under load"
         )
         self.errors = counter("stream_erc_errors", "Errors told to clients", ["code"])
+
+    def _register_latency(self) -> None:
+        histogram = partial(Histogram, registry=self.registry)
         self.endpoint = histogram(
             "stream_erc_endpoint_to_emotion_seconds",
             "From the decided end of a turn to its emotion",
             buckets=LATENCY_BUCKETS_S,
         )
-        self.queue = histogram(
-            "stream_erc_queue_seconds",
-            "Waiting for the models, of a final",
+        self.stage = histogram(
+            "stream_erc_final_stage_seconds",
+            "What a final's stages took: its waiting, then each model",
+            ["stage"],
             buckets=LATENCY_BUCKETS_S,
         )
-        self.loop_lag = histogram(
-            "stream_erc_loop_lag_seconds",
-            "How late the event loop is",
-            buckets=LAG_BUCKETS_S,
+        self.requests = Gauge(
+            "stream_erc_requests_waiting",
+            "Requests that wait for a model",
+            ["desk"],
+            registry=self.registry,
         )
 
     def count(self, event: events.Event) -> None:
@@ -74,7 +122,13 @@ class Metrics:
             case events.EmotionFinal(label=label, latency=latency):
                 self.finals.labels(label).inc()
                 self.endpoint.observe(latency.endpoint_ms / 1000)
-                self.queue.observe(latency.queue_ms / 1000)
+                self.stage.labels("queue").observe(latency.queue_ms / 1000)
+                self.stage.labels("hear").observe(latency.hear_ms / 1000)
+                self.stage.labels("understand").observe(latency.understand_ms / 1000)
+            case events.TranscriptPartial():
+                self.partials.labels("transcript").inc()
+            case events.EmotionPartial():
+                self.partials.labels("emotion").inc()
             case events.Failure(code=code):
                 self.errors.labels(code).inc()
 

@@ -30,7 +30,7 @@ def answer(
         connection: Makes the response.
         request: What is asked for.
         admission: Who comes in.
-        metrics: To be shown.
+        metrics: To be shown; told whom nobody let in.
         obstacle: Why no session can be opened now; None: one can.
 
     Returns:
@@ -41,6 +41,8 @@ def answer(
         try:
             admission.admit(request)
         except NotAllowed as error:
+            if path == events.PATH:
+                metrics.refused.labels(error.code).inc()
             return turn_away(connection, error)
     if path == events.PATH:
         return None

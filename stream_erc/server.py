@@ -53,6 +53,11 @@ class Server:
         self._metrics = Metrics()
         self._sessions = Sessions(settings, models, vad, self._metrics)
 
+    @property
+    def metrics(self) -> Metrics:
+        """What is shown at `/metrics`."""
+        return self._metrics
+
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then finish what was heard.
 
@@ -154,6 +159,7 @@ class Server:
     ) -> None:
         self._metrics.errors.labels(error.code).inc()
         if line is None:
+            self._metrics.refused.labels(error.code).inc()
             await refuse(socket, error)
         else:
             await line.refuse(error)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from . import events
 from .audio import SAMPLE_BYTES
@@ -19,7 +20,7 @@ from .errors import BadMessage, NotAllowed, Overloaded
 from .flow import EMOTIONS
 from .lanes import LocalEngine
 from .logs import SessionLog
-from .metrics import Metrics
+from .metrics import DESKS, Metrics
 from .pipeline import open_session
 from .session import Session, warn_of
 from .vad import SileroVad
@@ -68,6 +69,9 @@ class Sessions:
         self._is_draining = False
         metrics.sessions.set_function(lambda: len(self._kept))
         metrics.waiting.set_function(self._count_waiting)
+        for desk in DESKS:
+            requests = metrics.requests.labels(desk)
+            requests.set_function(partial(self._count_requests, desk))
         metrics.conversations.set_function(lambda: len(self._conversations))
 
     @property
@@ -124,6 +128,7 @@ class Sessions:
             running = self._run(session, opening, stack.pop_all())
         task = asyncio.create_task(running, name=f"session {session_id}")
         self._kept[session_id] = Kept(session, owner, token, task)
+        self._metrics.opened.inc()
         session_log.info("session is open", owner=owner)
         return session
 
@@ -214,3 +219,6 @@ class Sessions:
 
     def _count_waiting(self) -> int:
         return sum(kept.session.presence.is_waiting for kept in self._kept.values())
+
+    def _count_requests(self, desk: str) -> int:
+        return self._engine.waiting()[desk]

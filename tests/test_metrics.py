@@ -1,5 +1,9 @@
 """Events that were sent -> what Prometheus is told."""
 
+import platform
+import sys
+from importlib.metadata import version
+
 import pytest
 from msgspec import structs
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,7 +22,13 @@ FINAL = events.EmotionFinal(
     modalities=(),
     context_turns=0,
     context_seq=0,
-    latency=events.Latency(endpoint_ms=30.0, compute_ms=200.0, queue_ms=4.0),
+    latency=events.Latency(
+        endpoint_ms=30.0,
+        compute_ms=200.0,
+        queue_ms=4.0,
+        hear_ms=190.0,
+        understand_ms=10.0,
+    ),
 )
 
 
@@ -54,7 +64,15 @@ def test_latency_is_told_in_seconds():
     assert told[("stream_erc_endpoint_to_emotion_seconds_sum",)] == 0.03
     assert told["stream_erc_endpoint_to_emotion_seconds_bucket", "0.02"] == 0
     assert told["stream_erc_endpoint_to_emotion_seconds_bucket", "0.05"] == 1
-    assert told[("stream_erc_queue_seconds_sum",)] == 0.004
+    stages = {"queue": 0.004, "hear": 0.19, "understand": 0.01}
+    for stage, seconds in stages.items():
+        assert told["stream_erc_final_stage_seconds_sum", stage] == seconds
+
+
+def test_partials_are_counted_by_their_kind():
+    words = events.TranscriptPartial(turn=0, revision=1, text="a", stable_chars=0)
+    told = counted(words, words)
+    assert told["stream_erc_partials_total", "transcript"] == 2
 
 
 @pytest.mark.parametrize(("rejected", "count"), [(True, 1), (False, 0)])
@@ -71,7 +89,27 @@ def test_errors_are_counted_by_their_code():
 def test_other_events_count_as_nothing():
     told = counted(events.Pong(id=1), events.Warn(code="x", message=""))
     assert told.keys() == samples(Metrics()).keys()
-    assert not any(value for key, value in told.items() if "_created" not in key[0])
+    assert not any(
+        value
+        for (name, *_), value in told.items()
+        if not name.startswith("process_")
+        and not name.endswith(("_created", "_build_info"))
+    )
+
+
+def test_the_build_is_told():
+    [labels] = [
+        labels
+        for name, *labels in samples(Metrics())
+        if name == "stream_erc_build_info"
+    ]
+    assert set(labels) == {version("stream-erc"), platform.python_version()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_and_processor_are_told_under_the_names_that_all_programs_use():
+    names = {name for name, *_ in samples(Metrics())}
+    assert names >= {"process_resident_memory_bytes", "process_cpu_seconds_total"}
 
 
 def test_two_servers_in_one_process_count_apart():

@@ -88,7 +88,15 @@ def test_metrics_are_prometheus_text_under_names_of_our_own(server_url):
     _, text = page(server_url, "/metrics")
     names = {family.name for family in text_string_to_metric_families(text)}
     assert names >= {"stream_erc_sessions", "stream_erc_turns", "stream_erc_finals"}
-    assert all(name.startswith("stream_erc_") for name in names)
+    ours = ("stream_erc_", "process_")  # the latter are every program's
+    assert all(name.startswith(ours) for name in names)
+
+
+async def test_metrics_tell_of_the_start_and_of_every_desk(server_url):
+    told = await asyncio.to_thread(metrics, server_url)
+    assert told["stream_erc_model_load_seconds",] > 0
+    for desk in ("hear", "understand"):
+        assert told["stream_erc_requests_waiting", desk] >= 0
 
 
 async def test_metrics_count_what_happened(server_url):
@@ -107,6 +115,9 @@ async def test_metrics_count_what_happened(server_url):
     assert grown("stream_erc_finals_total", final["label"]) == 1
     assert grown("stream_erc_endpoint_to_emotion_seconds_count") == 1
     assert grown("stream_erc_errors_total", "not_json") == 1
+    assert grown("stream_erc_sessions_opened_total") == 1
+    for stage in ("queue", "hear", "understand"):
+        assert grown("stream_erc_final_stage_seconds_count", stage) == 1
 
 
 async def test_a_full_server_is_not_ready_and_refuses_with_1013(narrow):
@@ -118,6 +129,8 @@ async def test_a_full_server_is_not_ready_and_refuses_with_1013(narrow):
             [error] = await other.hear_all()
         assert (error["type"], error["code"]) == ("error", "server_full")
         assert other.close_code == 1013
+        told = await asyncio.to_thread(metrics, narrow)
+        assert told["stream_erc_sessions_refused_total", "server_full"] == 1
         await wire.say(END)
         await wire.hear_all()
     assert await asyncio.to_thread(page, narrow, "/readyz") == (200, "ready\n")

@@ -68,11 +68,15 @@ async def refused(url, **options):
 
 
 async def test_without_a_token_there_is_no_upgrade_but_401(serve, models, tokens):
-    async with serve(models, tokens=str(tokens)) as (_, url):
+    async with serve(models, tokens=str(tokens)) as (server, url):
         missing = await refused(url)
         wrong = await refused(url, **bearer("wrong"))
         in_query = await refused(f"{url}?token=wrong")
     assert [r.status_code for r in (missing, wrong, in_query)] == [401, 401, 401]
+    for code, n_refused in (("no_token", 1), ("wrong_token", 2)):
+        name = "stream_erc_sessions_refused_total"
+        found = server.metrics.registry.get_sample_value(name, {"code": code})
+        assert found == n_refused
     assert missing.headers["WWW-Authenticate"] == 'Bearer realm="stream-erc"'
     for response in (wrong, in_query):
         assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
