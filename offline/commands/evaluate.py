@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +28,8 @@ from offline.evaluation.table import table_of
 from offline.exporting.card import add_figures, check_card
 from stream_erc.config import DEFAULT_MODEL
 from stream_erc.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -165,6 +168,7 @@ def load_model(folder: Path) -> RememberingModel:
     # A model folder must be scored without it.
     from offline.exporting.finished import export_run
 
+    log.info("%s: writing a model of the run, to score it as it is served", folder)
     with TemporaryDirectory() as exported:
         export_run(folder, Path(exported))
         model = RememberingModel(Path(exported))

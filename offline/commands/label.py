@@ -24,8 +24,6 @@ import os
 import sys
 from pathlib import Path
 
-from tqdm import tqdm
-
 from offline.labelling.agreement import compare_all, read_pairs, write_agreement
 from offline.labelling.cache import Cache
 from offline.labelling.estimate import estimate
@@ -33,6 +31,7 @@ from offline.labelling.job import Job, plan, write_labels
 from offline.labelling.lines import read_lines
 from offline.labelling.prompts import PROMPTS, Prompt
 from offline.labelling.tally import Tally, Usage
+from offline.progress import Progress
 from stream_erc.errors import ConfigError
 
 ENDPOINT_FAILED = 3
@@ -152,8 +151,8 @@ def label(job: Job, prompt: Prompt, options: argparse.Namespace, cache: Cache) -
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     endpoint = Endpoint(config, prompt)
     failure = None
-    with tqdm(total=job.n_waiting, unit="text", disable=None) as bar:
-        labeller = Labeller(endpoint, prompt, options.model, cache, bar.update)
+    with Progress("labelling", job.n_waiting, "texts") as progress:
+        labeller = Labeller(endpoint, prompt, options.model, cache, progress.advance)
         try:
             asyncio.run(labeller.label(job.batches, options.concurrency))
         except EndpointDown as error:

@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from offline.progress import track
 from offline.transcription.journal import GrowingCorpus, Setting
 from offline.transcription.recordings import Recording, find_recordings
 from stream_erc.config import AsrConfig, Settings
@@ -164,7 +165,7 @@ def add_recordings(
         ConfigError: If strict, at the first of those.
     """
     n_failed = 0
-    for recording in tqdm(recordings, unit="recording", disable=None):
+    for recording in track(recordings, "transcribing", "recordings"):
         try:
             corpus.check_name(recording)
             utterances = transcriber.transcribe(recording)

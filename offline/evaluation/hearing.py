@@ -10,9 +10,9 @@ from pathlib import Path
 import av.error
 import numpy as np
 from faster_whisper.audio import decode_audio
-from tqdm import tqdm
 
 from offline.corpora.form import Utterance
+from offline.progress import Progress
 from offline.transcription.decoding import decode_channels
 from stream_erc import gates
 from stream_erc.asr import CONTEXTS_S, Whisper
@@ -245,7 +245,7 @@ def hear_clips(
         By the utterance's place and the way.
     """
     sounds = {}
-    with tqdm(total=len(clips), desc="hearing", unit="turn", disable=None) as bar:
+    with Progress("hearing", len(clips), "turns") as progress:
         for clip, samples in cut_clips(clips, faults):
             for hearing in hearings:
                 heard = samples
@@ -254,5 +254,5 @@ def hear_clips(
                     heard = add_noise(samples, hearing.snr_db, draw)
                 sound = hear(heard, hearing, whisper, clip.needs_words)
                 sounds[clip.place, hearing] = sound
-            bar.update()
+            progress.advance()
     return sounds

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from offline.progress import Progress
 from stream_erc.context import Context, SpeakerVoice
 from stream_erc.flow import Emotion, TurnFeatures
 from stream_erc.fusion import EmotionModel
@@ -94,14 +94,14 @@ def play(
     """
     verdicts: dict[int, Verdict] = {}
     total = sum(map(len, conversations))
-    with tqdm(total=total, desc="judging", unit="turn", disable=None) as bar:
+    with Progress("judging", total, "turns") as progress:
         for start in range(0, len(conversations), N_SIDE_BY_SIDE):
             group = conversations[start : start + N_SIDE_BY_SIDE]
             lanes = [Lane(turns) for turns in group if turns]
             for step in range(max((len(lane.turns) for lane in lanes), default=0)):
                 active = [lane for lane in lanes if step < len(lane.turns)]
                 verdicts |= play_turns(model, active, step, context_turns)
-                bar.update(len(active))
+                progress.advance(len(active))
     return verdicts
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from offline.progress import Progress, track
 from offline.training.dialogue_stages import FUSION, collate, predict
 from offline.training.dialogues import Dialogue
 from offline.training.material import HeldOut
@@ -137,13 +138,15 @@ def embed(
     """Give the vectors of texts, one after another, as they are served."""
     network = files.open_network(file, 1, ("CPUExecutionProvider",))
     vectors = {}
-    for name, some in texts.items():
-        rows = []
-        for text in some:
-            ids = np.array([tokenizer.encode(text).ids], np.int64)
-            inputs = {"ids": ids, "mask": np.ones_like(ids)}
-            rows.append(network.run(list(files.TEXT_OUTPUTS), inputs)[0][0])
-        vectors[name] = np.array(rows, np.float32)
+    with Progress("embedding", sum(map(len, texts.values())), "texts") as progress:
+        for name, some in texts.items():
+            rows = []
+            for text in some:
+                ids = np.array([tokenizer.encode(text).ids], np.int64)
+                inputs = {"ids": ids, "mask": np.ones_like(ids)}
+                rows.append(network.run(list(files.TEXT_OUTPUTS), inputs)[0][0])
+                progress.advance()
+            vectors[name] = np.array(rows, np.float32)
     return vectors
 
 
@@ -161,7 +164,7 @@ def measure_parity(
     """
     network = files.open_network(file, 1, ("CPUExecutionProvider",))
     gap = 0.0
-    for dialogue in dialogues:
+    for dialogue in track(dialogues, "comparing with torch", "dialogues"):
         turns = collate([dialogue], device=torch.device("cpu"))
         with torch.no_grad():
             scores = model(turns).fused

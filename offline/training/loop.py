@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from offline.progress import Progress
 from stream_erc.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -132,13 +131,7 @@ class Loop:
     def _steps(self) -> Iterator[int]:
         """Give the numbers of the steps that are left, until patience ends."""
         lesson = self._lesson
-        with tqdm(
-            total=lesson.steps,
-            initial=self._done,
-            desc=lesson.name,
-            unit="step",
-            disable=not sys.stderr.isatty(),
-        ) as bar:
+        with Progress(lesson.name, lesson.steps, "steps", done=self._done) as progress:
             while self._done < lesson.steps:
                 if lesson.patience and self._n_worse >= lesson.patience:
                     log.info(
@@ -146,7 +139,7 @@ class Loop:
                     )
                     return
                 yield self._done
-                bar.update()
+                progress.advance()
 
     def _take(self, step: int) -> float:
         lesson = self._lesson

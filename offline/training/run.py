@@ -129,17 +129,17 @@ class RunFolder:
             log.info("%s: done before", stage)
             return
         wanted = json.loads(json.dumps(settings))
+        log.info("%s: begins", stage)
         started_s = time.monotonic()
         work()
         for file in self.folder.glob("*.checkpoint"):
             file.unlink()  # what it was for is done
         self._write(SETTINGS_FILE, {**self._read(SETTINGS_FILE), stage: wanted})
         made = self._read(FIGURES_FILE).get("made", {})
-        seconds = {
-            **made.get("seconds", {}),
-            stage: round(time.monotonic() - started_s),
-        }
+        took_s = round(time.monotonic() - started_s)
+        seconds = {**made.get("seconds", {}), stage: took_s}
         self.note("made", {**describe_machine(), "seconds": seconds})
+        log.info("%s: done in %d s", stage, took_s)
 
     def copy(self, other: RunFolder, name: str) -> None:
         """Take a file or folder of another run over; as links, where that works.

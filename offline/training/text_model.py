@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
+from offline.progress import Progress
 from stream_erc.errors import ConfigError
 from stream_erc.flow import EMOTIONS, SENTIMENTS
 
@@ -117,7 +118,11 @@ def pad_tokens(token_lists: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def embed_texts(
-    model: TextModel, tokenizer: Tokenizer, texts: Sequence[str], batch: int = 64
+    model: TextModel,
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    batch: int = 64,
+    progress: Progress | None = None,
 ) -> NDArray[np.float32]:
     """Give the vectors of many texts, shape (n, size); short ones go together."""
     model.eval()
@@ -129,4 +134,6 @@ def embed_texts(
         rows = order[start : start + batch]
         ids, mask = pad_tokens([tokens[row] for row in rows])
         vectors[rows] = model.vectors(ids.to(device), mask.to(device)).cpu().numpy()
+        if progress is not None:
+            progress.advance(len(rows))
     return vectors

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from offline.corpora.form import TEST, TRAIN, VALIDATION
 from offline.corpora.labels import Label
+from offline.progress import Progress
 from stream_erc.flow import EMOTIONS
 
 from .loop import Loop
@@ -103,23 +104,27 @@ class TextTraining:
         tokenizer = self.tokenizer()
         model = self.load().to(PartialState().device)
         draw = random.Random(self._recipe.seed)
-        arrays: dict[str, Any] = {}
+        texts_of: dict[str, list[str]] = {}
         for name, splits in self._corpora.items():
             if self._recipe.corpora[name].role != DIALOGUES:
                 continue
             for split, corpus in splits.items():
                 texts = [u.text or "" for u in corpus.utterances]
-                arrays[vector_key(name, split)] = embed_texts(model, tokenizer, texts)
+                texts_of[vector_key(name, split)] = texts
                 if split == TRAIN:
                     augment = self._recipe.text.augment
-                    varied = [augment_text(text, augment, draw) for text in texts]
                     key = vector_key(name, split, is_varied=True)
-                    arrays[key] = embed_texts(model, tokenizer, varied)
+                    texts_of[key] = [augment_text(t, augment, draw) for t in texts]
         if self._recipe.of_role(ACTED):
             for split in (TRAIN, VALIDATION, TEST):
-                for emotion, texts in self._choose_words(split, draw).items():
-                    key = word_key(split, emotion)
-                    arrays[key] = embed_texts(model, tokenizer, texts)
+                words = self._choose_words(split, draw)
+                texts_of |= {word_key(split, name): words[name] for name in EMOTIONS}
+        total = sum(map(len, texts_of.values()))
+        with Progress("vectors", total, "texts") as progress:
+            arrays: dict[str, Any] = {
+                key: embed_texts(model, tokenizer, texts, progress=progress)
+                for key, texts in texts_of.items()
+            }
         np.savez(self._run.file("vectors.npz"), allow_pickle=False, **arrays)
 
     def validation_texts(self) -> dict[str, list[str]]:

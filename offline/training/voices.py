@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -18,10 +17,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from offline.corpora.form import Corpus, Problem, Utterance
 from offline.evaluation.hearing import Unheard, cut_clip, decode
+from offline.progress import track
 from stream_erc.errors import ConfigError
 from stream_erc.flow import SAMPLE_RATE_HZ, Samples
 from stream_erc.functionals import FUNCTIONALS_SIZE, KEPT_IS09_COLUMNS, functionals
@@ -33,6 +32,7 @@ log = logging.getLogger(__name__)
 WHOLE, VARIED, PREFIX = 0, 1, 2
 PREFIXES_S = (1.0, 1.5, 2.0)  # about when partial emotions come
 PART_UTTERANCES = 100
+UNIT = "hundreds of turns"
 PUBLISHED_IS09 = 384  # of the openSMILE set, of which we compute a part ourselves
 
 Floats = NDArray[np.float32]
@@ -101,9 +101,7 @@ def hear_corpus(
     # Turns of one dialogue often share a recording, each speaker a channel of it.
     recording = lru_cache(maxsize=2)(decode)
     starts = range(0, len(corpus.utterances), PART_UTTERANCES)
-    for start in tqdm(
-        starts, f"voices of {folder.name}", disable=not sys.stderr.isatty()
-    ):
+    for start in track(starts, f"voices of {folder.parent.name}/{folder.name}", UNIT):
         file = folder / f"{start:06}.npz"
         if file.exists():
             continue

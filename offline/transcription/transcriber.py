@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from offline.corpora.form import Utterance
+from offline.progress import Progress
 from stream_erc.audio import decode
 from stream_erc.config import Settings
 from stream_erc.flow import SAMPLE_RATE_HZ, Heard, Samples
@@ -49,16 +50,22 @@ class Transcriber:
         return [
             self._write(recording, turn, span, heard)
             for turn, (span, heard) in enumerate(
-                zip(spans, self._hear(channels, spans), strict=True)
+                zip(spans, self._hear(recording, channels, spans), strict=True)
             )
         ]
 
-    def _hear(self, channels: Channels, spans: list[TurnSpan]) -> list[Heard]:
+    def _hear(
+        self, recording: Recording, channels: Channels, spans: list[TurnSpan]
+    ) -> list[Heard]:
         heard: dict[int, Heard] = {}
         lengths = [span.end - span.start for span in spans]
-        for batch in plan_batches(lengths, self._batch):
-            turns = [take_samples(channels, spans[index]) for index in batch]
-            heard.update(zip(batch, self._whisper.hear_batch(turns), strict=True))
+        with Progress(
+            recording.dialogue, len(spans), "turns", is_part=True
+        ) as progress:
+            for batch in plan_batches(lengths, self._batch):
+                turns = [take_samples(channels, spans[index]) for index in batch]
+                heard.update(zip(batch, self._whisper.hear_batch(turns), strict=True))
+                progress.advance(len(batch))
         return [heard[index] for index in range(len(spans))]
 
     def _write(
