@@ -9,7 +9,7 @@ import re
 import secrets
 import ssl
 from collections.abc import Mapping
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -117,6 +117,13 @@ def is_address(host: str) -> bool:
         return name == "localhost" or bool(ip_address(name))
     except ValueError:
         return False
+
+
+def network_of(address: str) -> str:
+    """Give what one customer of a provider has: an IPv4 address, or an IPv6 /64."""
+    if ":" not in address:
+        return address
+    return str(ip_network((address.partition("%")[0], 64), strict=False))
 
 
 def find_token(request: Request) -> str:

@@ -9,30 +9,13 @@ import re
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TypeVar
 
-from .errors import ConfigError
-
-T = TypeVar("T")
+from .limits import LimitsConfig
+from .option import require, setting
 
 ORIGIN = r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/?#]+"  # RFC 6454, section 7: no path
 
 DEFAULT_MODEL = Path(__file__).parent / "models" / "default"
-
-
-def setting(default: T, explanation: str) -> T:
-    """A field with its default and the sentence that `--help` shows."""
-    return field(default=default, metadata={"help": explanation})
-
-
-def require(is_true: bool, expected: str, got: object) -> None:
-    """Refuse a setting.
-
-    Raises:
-        ConfigError: Unless `is_true`; the message says what was expected.
-    """
-    if not is_true:
-        raise ConfigError(f"{expected}, got {got}")
 
 
 def is_loopback(host: str) -> bool:
@@ -45,7 +28,7 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
-    """Where the server listens, and how much it lets in."""
+    """Where the server listens, and whom it lets in."""
 
     host: str = setting("127.0.0.1", "address to bind; loopback unless you say more")
     port: int = setting(8765, "TCP port; 0 takes a free one and prints it")
@@ -60,30 +43,17 @@ class ServerConfig:
     insecure: bool = setting(
         False, "listen beyond loopback even without tokens and TLS"
     )
-    max_sessions: int = setting(64, "further clients are refused with 1013")
     resume_window_s: float = setting(
         30.0,
         "seconds that a session outlives its socket, and a conversation its last "
         "session; 0: a lost socket ends the session",
     )
-    max_kept_kib: int = setting(
-        1024, "KiB of messages kept of a session for a client that comes back"
-    )
     drain_s: float = setting(10.0, "seconds to finish what was heard after SIGTERM")
-    max_unread_events: int = setting(
-        1000, "events waiting for a slow reader before its audio is held back"
-    )
-    reader_timeout_s: float = setting(
-        20.0, "a client that reads nothing for so long is closed with 1013"
-    )
 
     def __post_init__(self) -> None:
         require(0 <= self.port <= 65_535, "server.port: expected 0 to 65535", self.port)
         self._require_closed_doors()
-        for name in ("max_sessions", "max_kept_kib", "max_unread_events"):
-            value = getattr(self, name)
-            require(value >= 1, f"server.{name}: expected at least 1", value)
-        for name in ("resume_window_s", "drain_s", "reader_timeout_s"):
+        for name in ("resume_window_s", "drain_s"):
             value = getattr(self, name)
             require(value >= 0, f"server.{name}: expected 0 or more", value)
 
@@ -285,6 +255,7 @@ class Settings:
     """All settings of a server."""
 
     server: ServerConfig = field(default_factory=ServerConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
     vad: VadConfig = field(default_factory=VadConfig)
     turns: TurnConfig = field(default_factory=TurnConfig)
     asr: AsrConfig = field(default_factory=AsrConfig)

@@ -47,14 +47,25 @@ class Conversations:
     Args:
         empty_context: Gives the memory of a new one.
         linger_s: How long one outlives its last session.
+        max_idle: How many without a session are kept of one owner, so that nobody's
+            push out another's; beyond, the one that is idle for longest is forgotten.
+        on_excess: Told whenever one is forgotten for that.
     """
 
-    def __init__(self, empty_context: Callable[[], Context], linger_s: float) -> None:
+    def __init__(
+        self,
+        empty_context: Callable[[], Context],
+        linger_s: float,
+        max_idle: int,
+        on_excess: Callable[[], None],
+    ) -> None:
         self._empty_context = empty_context
         self._linger_s = linger_s
+        self._max_idle = max_idle
+        self._on_excess = on_excess
         self._shared: dict[Key, Conversation] = {}
         self._n_sessions: Counter[Key] = Counter()
-        self._expiries: dict[Key, asyncio.TimerHandle] = {}
+        self._expiries: dict[Key, asyncio.TimerHandle] = {}  # idle for longest first
 
     def __len__(self) -> int:
         """How many shared ones are kept."""
@@ -85,6 +96,14 @@ class Conversations:
                 self._expiries[key] = asyncio.get_running_loop().call_later(
                     self._linger_s, self._forget, key
                 )
+                self._forget_excess(owner)
+
+    def _forget_excess(self, owner: str) -> None:
+        idle = [key for key in self._expiries if key[0] == owner]
+        for key in idle[: -self._max_idle]:
+            self._expiries[key].cancel()
+            self._forget(key)
+            self._on_excess()
 
     def _forget(self, key: Key) -> None:
         del self._shared[key], self._n_sessions[key], self._expiries[key]

@@ -13,9 +13,18 @@ from msgspec import Meta, Struct
 
 SUBPROTOCOL = "stream-erc.v1"
 PATH = "/v1/stream"
-MAX_FRAME_BYTES = 1 << 20
 
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
+PRINTABLE = (
+    r"^[^\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]*\Z"
+)
+"""No control characters, no line breaks, nothing that turns the direction of text
+around: a name stands in logs, files and pages beside others."""
+
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE)]
+Secret = Annotated[str, Meta(max_length=200)]
+Identifier = str | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""What a client calls its own messages, given back as it came."""
+
 Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw"]
 Reason = Literal["silence", "flush", "speaker", "max_length", "end"]
 Modality = Literal["audio", "text"]
@@ -45,9 +54,9 @@ class SessionStart(Struct, frozen=True, kw_only=True, tag="session.start"):
 class SessionResume(Struct, frozen=True, kw_only=True, tag="session.resume"):
     """The first message on a new socket after a drop."""
 
-    session_id: str
-    resume_token: str
-    last_seq: int
+    session_id: Secret
+    resume_token: Secret
+    last_seq: Annotated[int, Meta(ge=-1, le=2**53)]
 
 
 class SpeakerSet(Struct, frozen=True, kw_only=True, tag="speaker.set"):
@@ -70,13 +79,13 @@ class TurnFlush(Struct, frozen=True, kw_only=True, tag="turn.flush"):
 class MarkerSet(Struct, frozen=True, kw_only=True, tag="marker"):
     """Echo this once the audio before it is done with."""
 
-    id: str | int
+    id: Identifier
 
 
 class Ping(Struct, frozen=True, kw_only=True, tag="ping"):
     """Answer at once."""
 
-    id: str | int
+    id: Identifier
 
 
 class SessionEnd(Struct, frozen=True, kw_only=True, tag="session.end"):
@@ -121,6 +130,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     """What the server allows, and how it cuts turns."""
 
     max_frame_bytes: int
+    max_text_bytes: int
+    max_session_s: float
+    idle_timeout_s: float
     max_turn_ms: int
     end_silence_ms: int
     pre_roll_ms: int

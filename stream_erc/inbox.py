@@ -22,14 +22,17 @@ class Inbox:
 
     Args:
         sample_bytes: Of one sample of all channels, as declared.
+        max_bytes: Of audio that waits, beyond which there is no room.
         moves: Told of every change.
     """
 
-    def __init__(self, sample_bytes: int, moves: Moves) -> None:
+    def __init__(self, sample_bytes: int, max_bytes: int, moves: Moves) -> None:
         self._sample_bytes = sample_bytes
+        self._max_bytes = max_bytes
         self._moves = moves
         self._items: asyncio.Queue[Item] = asyncio.Queue()
         self._held: Item | None = None  # taken out, not yet given
+        self._waiting_bytes = 0  # of audio
         self._half = b""  # of a sample that the network cut
         self._n_samples = 0
         self._n_messages = 1  # `session.start` has been read before
@@ -50,9 +53,15 @@ class Inbox:
         """How many text messages came, `session.start` among them."""
         return self._n_messages
 
+    @property
+    def has_room(self) -> bool:
+        """Whether little enough is waiting."""
+        is_full = self._waiting_bytes >= self._max_bytes
+        return not is_full and self._items.qsize() < INBOX_ITEMS
+
     async def wait_for_room(self) -> None:
         """Wait while too much is waiting."""
-        while self._items.qsize() >= INBOX_ITEMS and not self._is_closed:
+        while not (self.has_room or self._is_closed):
             await self._moves.wait()
 
     def count_message(self) -> None:
@@ -67,7 +76,7 @@ class Inbox:
         whole = len(audio) - len(audio) % self._sample_bytes
         self._half = audio[whole:]
         self._n_samples += whole // self._sample_bytes
-        self._items.put_nowait(audio[:whole])
+        self._put(audio[:whole])
 
     def put(self, message: events.ClientMessage) -> None:
         """Take a message that has its place among the audio."""
@@ -75,8 +84,8 @@ class Inbox:
             return
         if isinstance(message, events.SessionEnd):
             self._is_closed = True
-            self._items.put_nowait(self._half)  # the listener tells of it
-        self._items.put_nowait(message)
+            self._put(self._half)  # the listener tells of it
+        self._put(message)
         self._moves.tell()
 
     def drop_half(self) -> None:
@@ -95,5 +104,11 @@ class Inbox:
                 else:
                     self._held = following
             item = b"".join(pieces)
+            self._waiting_bytes -= len(item)
         self._moves.tell()
         return item
+
+    def _put(self, item: Item) -> None:
+        if isinstance(item, bytes):
+            self._waiting_bytes += len(item)
+        self._items.put_nowait(item)

@@ -10,7 +10,8 @@ from websockets.exceptions import ConnectionClosed
 
 from . import events
 from .errors import Overloaded, SessionError
-from .session import Session, failure
+from .session import Session
+from .wording import failure
 
 REFUSAL_TIMEOUT_S = 5.0
 """A client that does not take an error within it is closed untold."""
@@ -76,7 +77,7 @@ class Line:
     async def _write(self) -> None:
         session = self._session
         while session.backlog.n_unsent or not session.is_over:
-            if session.backlog.n_unsent:
+            if session.backlog.is_ready:
                 await self._send(session.backlog.peek())
                 session.backlog.advance()
                 session.moves.tell()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 from functools import partial
 from importlib.metadata import version
@@ -17,6 +18,17 @@ from prometheus_client import (
 )
 
 from . import events
+from .limits import LimitsConfig
+
+LIMITS = {
+    "server_full": "max_sessions",
+    "owner_full": "max_sessions_per_owner",
+    "text_too_long": "max_text_kib",
+    "session_too_long": "max_session_s",
+    "idle": "idle_timeout_s",
+    "slow_reader": "reader_timeout_s",
+}
+"""Error code to the setting that it is about."""
 
 DESKS = ("hear", "understand")
 """Where requests wait for a model."""
@@ -91,6 +103,11 @@ class Metrics:
             "stream_erc_partials_dropped", "Provisional results overtaken under load"
         )
         self.errors = counter("stream_erc_errors", "Errors told to clients", ["code"])
+        self.limited = counter(
+            "stream_erc_limited", "How often a limit was reached", ["limit"]
+        )
+        for one in dataclasses.fields(LimitsConfig):
+            self.limited.labels(one.name)
 
     def _register_latency(self) -> None:
         histogram = partial(Histogram, registry=self.registry)
@@ -130,7 +147,17 @@ class Metrics:
             case events.EmotionPartial():
                 self.partials.labels("emotion").inc()
             case events.Failure(code=code):
-                self.errors.labels(code).inc()
+                self.count_error(code)
+
+    def count_error(self, code: str) -> None:
+        """Count an error that is told, and the limit that it is about."""
+        self.errors.labels(code).inc()
+        if limit := LIMITS.get(code):
+            self.count_limit(limit)
+
+    def count_limit(self, limit: str) -> None:
+        """Count that a limit was reached."""
+        self.limited.labels(limit).inc()
 
     def text(self) -> str:
         """Give everything in Prometheus' text format."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http
+import math
 
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
@@ -11,6 +12,7 @@ from . import events
 from .admission import Admission
 from .browser import serve_file
 from .errors import NotAllowed
+from .limits import LimitsConfig
 from .metrics import Metrics
 
 CLOSED = (events.PATH, "/metrics")
@@ -58,6 +60,19 @@ def answer(
     elif path != "/healthz":
         status, text = http.HTTPStatus.NOT_FOUND, "no such page\n"
     return connection.respond(status, text)
+
+
+def ask_to_wait(
+    connection: ServerConnection, limits: LimitsConfig, wait_s: float
+) -> Response:
+    """Make the answer to one who opens sockets too fast: HTTP 429 (RFC 6585)."""
+    response = connection.respond(
+        http.HTTPStatus.TOO_MANY_REQUESTS,
+        f"expected at most {limits.connections_per_s:g} sockets a second beyond "
+        f"{limits.connection_burst} at once, got more\n",
+    )
+    response.headers["Retry-After"] = str(math.ceil(wait_s))
+    return response
 
 
 def turn_away(connection: ServerConnection, error: NotAllowed) -> Response:

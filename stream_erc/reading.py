@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from typing import Any, get_args
 
@@ -17,12 +18,18 @@ FIELDS = {
 BOUNDED = reprlib.Repr()  # what JSON nests deeply, repr cannot show
 BOUNDED.maxstring = 100
 
+PLAIN = re.compile(r"[\w.-]{1,40}")  # a field's name that needs no quotes
+
+MOST_NAMED = 8
+"""Fields that an answer names; a message may have tens of thousands."""
+
 
 def parse_client(text: str) -> tuple[ClientMessage, list[str]]:
     """Read what a client sent.
 
     Returns:
-        The message, and the names of fields that it should not have.
+        The message, and the names of fields that it should not have: the first
+        of them, and how many there are more.
 
     Raises:
         BadMessage: Recoverable; says what was expected and what came.
@@ -44,7 +51,21 @@ def parse_client(text: str) -> tuple[ClientMessage, list[str]]:
         message = msgspec.convert(raw, ClientMessage)
     except msgspec.ValidationError as error:
         raise refuse("bad_field", explain(raw, str(error))) from error
-    return message, unknown_fields(raw)
+    return message, shorten_names(unknown_fields(raw))
+
+
+def require_short(text: str, max_bytes: int) -> None:
+    """Refuse a message that is longer than any needs to be.
+
+    Raises:
+        BadMessage: Recoverable.
+    """
+    n_bytes = len(text.encode())
+    if n_bytes > max_bytes:
+        raise refuse(
+            "text_too_long",
+            f"expected at most {max_bytes} bytes of JSON, got {n_bytes}",
+        )
 
 
 def explain(raw: dict[str, Any], error: str) -> str:
@@ -52,11 +73,14 @@ def explain(raw: dict[str, Any], error: str) -> str:
     expected, _, path = error.partition(" - at `$.")
     path = path.rstrip("`")
     if not path:
-        return f"{raw['type']}: {expected}, got the fields {', '.join(raw)}"
+        came = ", ".join(shorten_names(list(raw)))
+        return f"{raw['type']}: {expected}, got the fields {came}"
     path = path.partition("[")[0]  # of a list, show all
     if expected.startswith("Invalid enum value"):
         choices = Encoding if path == "audio.encoding" else Modality
         expected = f"Expected one of {', '.join(get_args(choices))}"
+    if "matching regex" in expected:
+        expected = "Expected `str` without control characters and changes of direction"
     return f"{raw['type']}: {path}: {expected}, got {shorten(look_up(raw, path))}"
 
 
@@ -82,7 +106,18 @@ def look_up(raw: dict[str, Any], path: str) -> object:
     return found
 
 
-def shorten(value: object) -> str:
-    """Show a value from outside, at most 100 characters of it."""
+def shorten_names(names: list[str]) -> list[str]:
+    """Make names from outside fit to be shown, and few."""
+    few = [
+        name if PLAIN.fullmatch(name) else shorten(name, 40)
+        for name in names[:MOST_NAMED]
+    ]
+    if n_more := len(names) - len(few):
+        few.append(f"{n_more} more")
+    return few
+
+
+def shorten(value: object, n_chars: int = 100) -> str:
+    """Show a value from outside, so many characters of it at most."""
     text = BOUNDED.repr(value)
-    return text if len(text) <= 100 else text[:99] + "…"
+    return text if len(text) <= n_chars else text[: n_chars - 1] + "…"

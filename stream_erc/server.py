@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import Sequence
 
 from websockets.asyncio.server import Server as Listening
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, NegotiationError
+from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from . import events, pages
-from .admission import Admission, open_wire_log
+from .admission import Admission, network_of, open_wire_log
+from .allowance import Allowances
 from .config import Settings
 from .engine import Models
 from .errors import BadMessage, Broken, NotAllowed, SessionError
 from .line import Line, refuse
 from .metrics import Metrics
-from .reading import parse_client
+from .reading import parse_client, require_short
 from .session import first_of
 from .sessions import Sessions
 from .vad import SileroVad
@@ -52,6 +55,10 @@ class Server:
         self._admission = admission
         self._metrics = Metrics()
         self._sessions = Sessions(settings, models, vad, self._metrics)
+        limits = settings.limits
+        self._arrivals = Allowances(
+            limits.connections_per_s, limits.connection_burst, time.monotonic
+        )
 
     @property
     def metrics(self) -> Metrics:
@@ -68,7 +75,7 @@ class Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        config = self._settings.server
+        config, limits = self._settings.server, self._settings.limits
         async with (
             serve(
                 self._accept,
@@ -79,7 +86,7 @@ class Server:
                 process_request=self._answer,
                 select_subprotocol=choose_subprotocol,
                 compression=None,  # PCM hardly shrinks; it costs 50 KiB a client
-                max_size=events.MAX_FRAME_BYTES,
+                max_size=limits.max_frame_kib * 1024,
                 max_queue=8,
                 # The pong of a client that is held back waits behind its audio.
                 ping_timeout=PING_TIMEOUT_S,
@@ -107,9 +114,22 @@ class Server:
         obstacle = None if self._sessions.has_room else "full"
         if self._sessions.is_draining:
             obstacle = "shutting down"
-        return pages.answer(
+        refusal = pages.answer(
             connection, request, self._admission, self._metrics, obstacle
         )
+        return refusal or self._slow_down(connection, request)
+
+    def _slow_down(
+        self, connection: ServerConnection, request: Request
+    ) -> Response | None:
+        """Turn away who opens too many sockets, by its token or else its address."""
+        address = connection.remote_address[0]
+        who = self._admission.admit(request) or f"[{network_of(address)}]"
+        wait_s = self._arrivals.take(who)
+        if not wait_s:
+            return None
+        self._metrics.count_limit("connections_per_s")
+        return pages.ask_to_wait(connection, self._settings.limits, wait_s)
 
     # --- sessions -------------------------------------------------------------
 
@@ -125,10 +145,11 @@ class Server:
                 session, last_seq = self._sessions.find(first, owner), first.last_seq
             else:
                 session, last_seq = self._sessions.open(first, unknown, owner), None
-            timeout_s = self._settings.server.reader_timeout_s
+            timeout_s = self._settings.limits.reader_timeout_s
             line = Line(socket, session, timeout_s, last_seq)
             await session.presence.host(line.talk)
-        except* ConnectionClosed:
+        except* ConnectionClosed as group:
+            self._count_oversize(first_of(group))
             log.info("a socket is gone")
         except* SessionError as group:
             await self._refuse(socket, line, first_of(group))
@@ -152,17 +173,22 @@ class Server:
             raise BadMessage(
                 "no_start", f"expected session.start within {START_TIMEOUT_S:g} s"
             ) from None
-        return parse_first(first)
+        return parse_first(first, self._settings.limits.max_text_kib * 1024)
 
     async def _refuse(
         self, socket: ServerConnection, line: Line | None, error: SessionError
     ) -> None:
-        self._metrics.errors.labels(error.code).inc()
+        self._metrics.count_error(error.code)
         if line is None:
             self._metrics.refused.labels(error.code).inc()
             await refuse(socket, error)
         else:
             await line.refuse(error)
+
+    def _count_oversize(self, closed: ConnectionClosed) -> None:
+        """Count a frame for which the library closed the socket by itself."""
+        if closed.sent is not None and closed.sent.code == CloseCode.MESSAGE_TOO_BIG:
+            self._metrics.count_limit("max_frame_kib")
 
     # --- operation ------------------------------------------------------------
 
@@ -199,7 +225,7 @@ def choose_subprotocol(
 
 
 def parse_first(
-    message: str | bytes,
+    message: str | bytes, max_text_bytes: int
 ) -> tuple[events.SessionStart | events.SessionResume, list[str]]:
     """Read the first message: `session.start` or `session.resume`, and nothing else.
 
@@ -209,6 +235,7 @@ def parse_first(
     if isinstance(message, bytes):
         raise BadMessage("not_started", "expected session.start, got audio")
     try:
+        require_short(message, max_text_bytes)
         first, unknown = parse_client(message)
     except BadMessage as error:
         raise BadMessage(error.code, str(error)) from error

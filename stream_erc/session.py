@@ -11,10 +11,11 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from functools import partial
+from typing import TypeVar
 
 from . import events
 from .backlog import Backlog
-from .config import ServerConfig
+from .config import Settings
 from .director import Action, Director, Forget
 from .engine import Engine, Lane, Origin, Request, Result
 from .errors import BadMessage, Broken, SessionError
@@ -23,25 +24,19 @@ from .inbox import Inbox
 from .listener import Listener, Placed
 from .logs import SessionLog
 from .metrics import Metrics
+from .pace import Pace
 from .pipeline import instruct
 from .presence import Moves, Presence, Vanished
-from .reading import parse_client, refuse
+from .reading import parse_client, refuse, require_short
+from .wording import failure, warn_of
 
 MAX_UNFINISHED = 8
 """Ended turns without finals before a client that replays fast is held back."""
 
+E = TypeVar("E", bound=BaseException)
+
 Work = Callable[[], list[Placed]]
 """What the listener does for a message or for some audio, in a thread."""
-
-
-def failure(error: SessionError, time_ms: int) -> events.Failure:
-    """Tell the client of an error."""
-    return events.Failure(
-        time_ms=time_ms,
-        code=error.code,
-        message=str(error),
-        recoverable=error.is_recoverable,
-    )
 
 
 class Session:
@@ -50,11 +45,12 @@ class Session:
     Args:
         session_id: Its identifier.
         sample_bytes: Of one sample of all channels, as declared.
+        sample_rate_hz: As declared.
         listener: Called in `threads`, one call at a time.
         director: Called in the event loop alone.
         engine: Shared by all sessions.
         threads: Where the listener runs.
-        config: Bounds.
+        settings: Its limits, and how long it waits for a lost client.
         metrics: Shared by all sessions.
         log: Of this session.
 
@@ -71,29 +67,35 @@ class Session:
         self,
         session_id: str,
         sample_bytes: int,
+        sample_rate_hz: int,
         listener: Listener,
         director: Director,
         *,
         engine: Engine,
         threads: Executor,
-        config: ServerConfig,
+        settings: Settings,
         metrics: Metrics,
         log: SessionLog,
     ) -> None:
         self.session_id = session_id
         self.moves = Moves()
-        self.backlog = Backlog(config.max_kept_kib * 1024)
-        self.presence = Presence(config.resume_window_s, self.backlog, self.moves)
+        limits = settings.limits
+        self.backlog = Backlog(limits.max_kept_kib * 1024, limits.max_unread_events)
+        self.presence = Presence(
+            settings.server.resume_window_s, self.backlog, self.moves
+        )
         self.close_code = 1000
         self.close_reason = ""
         self._listener = listener
         self._director = director
         self._engine = engine
         self._threads = threads
-        self._config = config
         self._metrics = metrics
         self._log = log
-        self._inbox = Inbox(sample_bytes, self.moves)
+        self._inbox = Inbox(sample_bytes, limits.max_unheard_kib * 1024, self.moves)
+        self._pace = Pace(limits, sample_bytes * sample_rate_hz, self._hold_back)
+        self._max_text_bytes = limits.max_text_kib * 1024
+        self._held_back: set[str] = set()  # limits that the client was told of
         self._pending: dict[Origin, set[Future[Result]]] = defaultdict(set)
         self._broken: asyncio.Future[None] = asyncio.Future()  # fails with a request
         self._is_over = False
@@ -120,6 +122,7 @@ class Session:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._listen(), name="listen")
                 group.create_task(self._watch(), name="watch")
+                group.create_task(self._expire(), name="expire")
                 group.create_task(self.presence.wait_for_delivery(), name="deliver")
         except* Vanished as group_of_one:
             reason = str(group_of_one.exceptions[0])
@@ -157,6 +160,7 @@ class Session:
         self.backlog.rewind(last_seq)
         self._metrics.resumes.inc()
         self._inbox.drop_half()  # the client sends that sample again
+        self._pace.note()
         return events.SessionResumed(
             samples_received=self._inbox.n_samples,
             client_messages_received=self._inbox.n_messages,
@@ -166,16 +170,26 @@ class Session:
 
     async def hear(self, audio: bytes) -> None:
         """Take audio, cut anywhere; waits while there is no room."""
-        await self._inbox.wait_for_room()
-        self._inbox.put_audio(audio)
+        with self._pace.hearing():
+            await self._pace.wait_for_audio(len(audio))
+            if not self._inbox.has_room:
+                self._metrics.count_limit("max_unheard_kib")
+            await self._inbox.wait_for_room()
+            self._inbox.put_audio(audio)
 
     async def take(self, text: str) -> None:
         """Take a text message; waits while there is no room."""
-        while self._has_unread() and not self._inbox.is_closed:
+        with self._pace.hearing():
+            await self._pace.wait_for_message()
+            await self._take(text)
+
+    async def _take(self, text: str) -> None:
+        while self.backlog.is_full and not self._inbox.is_closed:
             await self.moves.wait()
         if self._inbox.is_closed:
             return
         try:
+            require_short(text, self._max_text_bytes)
             message, unknown = parse_client(text)
         except BadMessage as error:
             self._inbox.count_message()
@@ -227,11 +241,8 @@ class Session:
 
     async def _wait_for_room(self) -> None:
         """Hold the audio back while finals or the client's reading lag behind."""
-        while self._director.n_unfinished > MAX_UNFINISHED or self._has_unread():
+        while self._director.n_unfinished > MAX_UNFINISHED or self.backlog.is_full:
             await self.moves.wait()
-
-    def _has_unread(self) -> bool:
-        return self.backlog.n_unsent > self._config.max_unread_events
 
     # --- engine ---------------------------------------------------------------
 
@@ -273,6 +284,17 @@ class Session:
             self._perform(self._director.on_result(future.result()))
         self.moves.tell()
 
+    async def _expire(self) -> None:
+        """Finish a session that is too long, or whose client has gone silent."""
+        while (left_s := self._pace.left_s) > 0:
+            await asyncio.wait((self._broken,), timeout=left_s)
+            if self._broken.done():
+                return
+        if not self._inbox.is_closed:
+            error = self._pace.find_excess()
+            self._fail(error)
+            self.end(error.close_code)
+
     async def _watch(self) -> None:
         """End the session where a request fails: that is a bug, or worse."""
         await self._broken
@@ -280,31 +302,33 @@ class Session:
     # --- out ------------------------------------------------------------------
 
     def _send(self, event: events.Event) -> None:
-        self.backlog.add(event)
+        if self.backlog.add(event):
+            self._metrics.count_limit("max_unread_events")
         self._metrics.count(event)
         self._log.note(event)
         self.moves.tell()
+
+        self.backlog.release(event)
+        self.moves.tell()
+
+    def _hold_back(self, limit: str, expected: str) -> None:
+        """Count what comes too fast; tell the client once."""
+        self._metrics.count_limit(limit)
+        if limit not in self._held_back:
+            self._held_back.add(limit)
+            message = f"{expected}; held back from here on"
+            self._send(
+                events.Warn(time_ms=self.time_ms, code="held_back", message=message)
+            )
 
     def _fail(self, error: SessionError) -> None:
         self._send(failure(error, self.time_ms))
         self.close_code, self.close_reason = error.close_code, error.code
 
 
-def first_of(group: BaseExceptionGroup[SessionError]) -> SessionError:
+def first_of(group: BaseExceptionGroup[E]) -> E:
     """Give the first error of a group of groups."""
-    error: SessionError | BaseExceptionGroup[SessionError] = group
+    error: E | BaseExceptionGroup[E] = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def warn_of(unknown_fields: Sequence[str], time_ms: int) -> list[events.Event]:
-    """Tell the client of fields that the contract does not have."""
-    return [
-        events.Warn(
-            time_ms=time_ms,
-            code="unknown_field",
-            message=f"{field}: expected no such field; ignored",
-        )
-        for field in unknown_fields
-    ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from . import events
+from .admission import EVERYBODY
 from .audio import SAMPLE_BYTES
 from .config import Settings
 from .conversation import Conversations
@@ -22,8 +23,9 @@ from .lanes import LocalEngine
 from .logs import SessionLog
 from .metrics import DESKS, Metrics
 from .pipeline import open_session
-from .session import Session, warn_of
+from .session import Session
 from .vad import SileroVad
+from .wording import warn_of
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +64,10 @@ class Sessions:
         self._engine = LocalEngine(models, settings.asr.workers)
         self._threads = ThreadPoolExecutor(LISTENING_THREADS, "listen")
         self._conversations = Conversations(
-            models.empty_context, settings.server.resume_window_s
+            models.empty_context,
+            settings.server.resume_window_s,
+            settings.limits.max_idle_conversations,
+            partial(metrics.count_limit, "max_idle_conversations"),
         )
         self._metrics = metrics
         self._kept: dict[str, Kept] = {}
@@ -77,7 +82,7 @@ class Sessions:
     @property
     def has_room(self) -> bool:
         """Whether one more may be opened."""
-        return len(self._kept) < self._settings.server.max_sessions
+        return len(self._kept) < self._settings.limits.max_sessions
 
     @property
     def is_draining(self) -> bool:
@@ -99,6 +104,7 @@ class Sessions:
             Overloaded: If there is no room, or will be no time.
         """
         self._require_possible(start)
+        self._require_room(owner)
         session_id = secrets.token_hex(8)
         session_log = SessionLog(session_id, self._settings.log.content)
         with ExitStack() as stack:
@@ -115,11 +121,12 @@ class Sessions:
             session = Session(
                 session_id,
                 SAMPLE_BYTES[start.audio.encoding] * start.audio.channels,
+                start.audio.sample_rate,
                 listener,
                 director,
                 engine=self._engine,
                 threads=self._threads,
-                config=self._settings.server,
+                settings=self._settings,
                 metrics=self._metrics,
                 log=session_log,
             )
@@ -194,22 +201,34 @@ class Sessions:
             )
         if self._is_draining:
             raise Overloaded("shutting_down", "the server shuts down; try another")
+
+    def _require_room(self, owner: str) -> None:
+        limits = self._settings.limits
+        n_own = sum(kept.owner == owner for kept in self._kept.values())
         if not self.has_room:
-            raise Overloaded(
-                "server_full",
-                f"expected at most {self._settings.server.max_sessions} sessions; "
-                f"try again later",
-            )
+            code, n_most, whose = "server_full", limits.max_sessions, ""
+        elif owner != EVERYBODY and n_own >= limits.max_sessions_per_owner:
+            code, n_most = "owner_full", limits.max_sessions_per_owner
+            whose = " of one token"
+        else:
+            return
+        raise Overloaded(
+            code, f"expected at most {n_most} sessions{whose} at once; try again later"
+        )
 
     def _welcome(self, session_id: str, resume_token: str) -> events.SessionStarted:
-        turns, window_s = self._settings.turns, self._settings.server.resume_window_s
+        turns, limits = self._settings.turns, self._settings.limits
+        window_s = self._settings.server.resume_window_s
         return events.SessionStarted(
             session_id=session_id,
             resume_token=resume_token if window_s else None,
             protocol=1,
             labels=EMOTIONS,
             limits=events.Limits(
-                max_frame_bytes=events.MAX_FRAME_BYTES,
+                max_frame_bytes=limits.max_frame_kib * 1024,
+                max_text_bytes=limits.max_text_kib * 1024,
+                max_session_s=limits.max_session_s,
+                idle_timeout_s=limits.idle_timeout_s,
                 max_turn_ms=turns.max_turn_ms,
                 end_silence_ms=turns.end_silence_ms,
                 pre_roll_ms=turns.pre_roll_ms,

@@ -12,8 +12,9 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_origin, get_type_hints
 
-from .config import Settings, require
+from .config import Settings
 from .errors import ConfigError
+from .option import require
 
 T = TypeVar("T")
 

@@ -1,13 +1,15 @@
-"""Record, Result -> Event: internal records in the words of the protocol."""
+"""Record, Result, error -> Event: what happens here in the words of the protocol."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
 
 from . import events
 from .engine import HearResult, UnderstandResult
+from .errors import SessionError
 from .flow import (
     EMOTIONS,
     SENTIMENTS,
@@ -162,3 +164,25 @@ def name(labels: tuple[str, ...], probabilities: Vector) -> dict[str, float]:
     """Pair labels and probabilities; four digits keep the sum within 0.001."""
     rounded = np.round(probabilities.astype(float), 4).tolist()
     return dict(zip(labels, rounded, strict=True))
+
+
+def failure(error: SessionError, time_ms: int) -> events.Failure:
+    """Tell the client of an error."""
+    return events.Failure(
+        time_ms=time_ms,
+        code=error.code,
+        message=str(error),
+        recoverable=error.is_recoverable,
+    )
+
+
+def warn_of(unknown_fields: Sequence[str], time_ms: int) -> list[events.Event]:
+    """Tell the client of fields that the contract does not have."""
+    return [
+        events.Warn(
+            time_ms=time_ms,
+            code="unknown_field",
+            message=f"{field}: expected no such field; ignored",
+        )
+        for field in unknown_fields
+    ]

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from pathlib import Path
 
 import hypothesis
@@ -59,11 +60,13 @@ def start_server(*arguments):
 def serve(vad, monkeypatch):
     """Gives a context manager that runs a server in this process.
 
-    It gives the server and its address; the settings are those of `[server]`.
+    It gives the server and its address; settings are those of `[server]` and
+    `[limits]`.
     """
     from stream_erc import server as server_module
     from stream_erc.admission import Admission
     from stream_erc.config import ServerConfig, Settings
+    from stream_erc.limits import LimitsConfig
 
     @asynccontextmanager
     async def run(models, **settings):
@@ -71,10 +74,14 @@ def serve(vad, monkeypatch):
         monkeypatch.setattr(
             server_module, "print", lambda line, **_: printed.put_nowait(line), False
         )
+        limits = {
+            one.name: settings.pop(one.name)
+            for one in fields(LimitsConfig)
+            if one.name in settings
+        }
         config = ServerConfig(port=0, **settings)
-        server = server_module.Server(
-            Settings(server=config), Admission(config), models, vad
-        )
+        joined = Settings(server=config, limits=LimitsConfig(**limits))
+        server = server_module.Server(joined, Admission(config), models, vad)
         async with asyncio.TaskGroup() as group:
             group.create_task(server.run())
             url = (await printed.get()).split()[-1]

@@ -139,7 +139,7 @@ async def talk(url, *, dialing=None, **wishes):
 
 def whole(data):
     """At most what one WebSocket message may hold."""
-    return pieces(data, events.MAX_FRAME_BYTES)
+    return pieces(data, 1 << 20)
 
 
 def pieces(data, n_bytes):

@@ -11,6 +11,9 @@ from stream_erc import events
 LABELS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 LIMITS = events.Limits(
     max_frame_bytes=1 << 20,
+    max_text_bytes=128 << 10,
+    max_session_s=86_400.0,
+    idle_timeout_s=300.0,
     max_turn_ms=30_000,
     end_silence_ms=500,
     pre_roll_ms=300,

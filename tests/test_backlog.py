@@ -13,8 +13,8 @@ from stream_erc.errors import NotAllowed
 PONG_BYTES = len(events.encode(events.Pong(seq=0, id="x")))
 
 
-def filled(n_events, max_bytes=1 << 20):
-    backlog = Backlog(max_bytes)
+def filled(n_events, max_bytes=1 << 20, max_unsent=1000):
+    backlog = Backlog(max_bytes, max_unsent)
     for _ in range(n_events):
         backlog.add(events.Pong(id="x"))
     return backlog
@@ -30,7 +30,7 @@ def send(backlog, n_events=1 << 30):
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 9))))
 def test_whatever_is_lost_on_the_way_comes_again_as_it_was(steps):
-    backlog, received = Backlog(1 << 20), []
+    backlog, received = Backlog(1 << 20, 1000), []
     for n_new, n_sent, n_lost in steps:
         for _ in range(n_new):
             backlog.add(events.Pong(id=len(received)))

@@ -145,7 +145,7 @@ async def test_a_microphone_that_is_refused_is_told_of(server_url):
 
 @pytest.mark.slow
 async def test_a_full_server_is_told_of(own_server, voice):
-    _, url = own_server("--server.max_sessions", "1")
+    _, url = own_server("--limits.max_sessions", "1")
     async with browsing(url, voice=voice) as page:
         await page.click("#start")
         await wait_for_state(page, "open")

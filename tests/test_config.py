@@ -18,6 +18,7 @@ from stream_erc.config import (
     VadConfig,
 )
 from stream_erc.errors import ConfigError
+from stream_erc.limits import LimitsConfig
 from stream_erc.settings import explain, read_settings
 
 
@@ -48,9 +49,9 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path):
 
 
 def test_the_command_line_goes_before_the_file(tmp_path):
-    toml = "[server]\nport = 9000\nmax_sessions = 3\n"
+    toml = "[server]\nport = 9000\ndrain_s = 3.0\n"
     server = read(tmp_path, toml, server__port=9001).server
-    assert (server.port, server.max_sessions) == (9001, 3)
+    assert (server.port, server.drain_s) == (9001, 3.0)
 
 
 def test_the_command_line_alone_is_enough():
@@ -64,7 +65,7 @@ def test_a_whole_number_passes_for_a_fraction(tmp_path):
 @pytest.mark.parametrize(
     ("toml", "expected", "got"),
     [
-        ("[turn]\n", "server, vad, turns, asr, gates, emotion", "turn"),
+        ("[turn]\n", "server, limits, vad, turns, asr, gates, emotion", "turn"),
         ("[turns]\nend_silence = 3\n", "end_silence_ms", "turns.end_silence"),
         ("port = 9000\n", "only tables", "port"),
         ("[[server]]\nport = 1\n", "only tables", "server"),
@@ -103,11 +104,15 @@ def test_an_unknown_option_is_refused(name):
 
 
 NAN = float("nan")
+COUNTS = [one.name for one in fields(LimitsConfig) if one.type == "int"]
+MEASURES = [
+    one.name
+    for one in fields(LimitsConfig)
+    if one.type == "float" and one.name != "reader_timeout_s"
+]
 OUT_OF_RANGE = [
     (ServerConfig, {"port": -1}),
     (ServerConfig, {"port": 65_536}),
-    (ServerConfig, {"max_sessions": 0}),
-    (ServerConfig, {"max_unread_events": 0}),
     (ServerConfig, {"origins": ("example.org",)}),
     (ServerConfig, {"origins": ("https://example.org/",)}),
     (ServerConfig, {"origins": ("null",)}),
@@ -116,7 +121,11 @@ OUT_OF_RANGE = [
     (ServerConfig, {"host": "0.0.0.0"}),
     (ServerConfig, {"resume_window_s": -0.1}),
     (ServerConfig, {"drain_s": NAN}),
-    (ServerConfig, {"reader_timeout_s": -1.0}),
+    *((LimitsConfig, {name: 0}) for name in COUNTS),
+    *((LimitsConfig, {name: 0.0}) for name in MEASURES),
+    *((LimitsConfig, {name: NAN}) for name in MEASURES),
+    (LimitsConfig, {"max_pace": 7.9}),
+    (LimitsConfig, {"reader_timeout_s": -1.0}),
     (VadConfig, {"onset": 1.0}),
     (VadConfig, {"onset": NAN}),
     (VadConfig, {"offset": 0.0}),

@@ -8,9 +8,9 @@ AGES_S = 3600.0
 ANN, BEN = "ann", "ben"
 
 
-def conversations(linger_s=AGES_S):
+def conversations(linger_s=AGES_S, max_idle=100, on_excess=lambda: None):
     """Conversations whose empty context is a new object each, to tell them apart."""
-    return Conversations(lambda: [], linger_s)
+    return Conversations(lambda: [], linger_s, max_idle, on_excess)
 
 
 async def due_timers_have_run():

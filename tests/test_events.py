@@ -50,6 +50,9 @@ SERVER_MESSAGES = [
         "labels": ["neutral", "joy"],
         "limits": {
             "max_frame_bytes": 1048576,
+            "max_text_bytes": 131072,
+            "max_session_s": 86400.0,
+            "idle_timeout_s": 300.0,
             "max_turn_ms": 19000,
             "end_silence_ms": 544,
             "pre_roll_ms": 300,
@@ -297,7 +300,9 @@ def test_any_text_is_read_or_refused_and_no_bug(text):
     assert refusal(text).code in {"not_json", "no_type"}
 
 
-@given(st.integers() | st.text(st.characters(exclude_categories=["Cs"])))
+@given(
+    st.integers(-(2**63), 2**63 - 1) | st.text(st.characters(exclude_categories=["Cs"]))
+)
 def test_any_identifier_comes_back_as_it_was_sent(identifier):
     text = json.dumps({"type": "ping", "id": identifier})
     ping, _ = reading.parse_client(text)

@@ -12,8 +12,8 @@ PACKAGES = ("stream_erc", "clients", "offline", "benchmarks")
 LEARNING = ("offline.training", "offline.exporting")  # the rooms with torch
 STORIES = [  # ground floor first; a module imports only from stories below its own
     {"errors", "machine"},
-    {"events"},
-    {"flow", "reading", "backlog"},
+    {"events", "option"},
+    {"flow", "reading", "backlog", "allowance", "limits"},
     {"config"},
     {"settings", "logs"},
     {"audio", "vad", "turns", "asr", "gates", "agreement", "functionals", "context"}
@@ -25,7 +25,7 @@ STORIES = [  # ground floor first; a module imports only from stories below its 
     {"partials"},
     {"director", "listener"},
     {"pipeline", "metrics", "presence", "browser"},
-    {"inbox", "pages"},
+    {"inbox", "pages", "pace"},
     {"session"},
     {"line", "sessions"},
     {"server"},
@@ -150,6 +150,7 @@ def test_asyncio_lives_where_the_sockets_are():
         "stream_erc.conversation",  # lets one expire
         "stream_erc.presence",
         "stream_erc.inbox",
+        "stream_erc.pace",
         "stream_erc.session",
         "stream_erc.line",
         "stream_erc.sessions",

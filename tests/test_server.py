@@ -51,7 +51,7 @@ def running(*arguments):
 @pytest.fixture(scope="module")
 def narrow_server():
     """A server with room for one session; its process and its address."""
-    with running("--server.max_sessions", "1") as started:
+    with running("--limits.max_sessions", "1") as started:
         yield started
 
 
@@ -176,6 +176,9 @@ async def test_the_welcome_says_what_a_client_must_know(server_url):
         "labels": list(EMOTIONS),
         "limits": {
             "max_frame_bytes": 1 << 20,
+            "max_text_bytes": 128 << 10,
+            "max_session_s": 86_400.0,
+            "idle_timeout_s": 300.0,
             "max_turn_ms": 19_000,
             "end_silence_ms": 544,
             "pre_roll_ms": 300,
@@ -302,7 +305,7 @@ async def test_a_session_that_takes_too_long_to_finish_is_cut_off():
 
 
 async def test_a_client_that_reads_nothing_is_sent_away_and_others_notice_nothing():
-    options = ("--server.reader_timeout_s", "0.5", "--server.max_unread_events", "50")
+    options = ("--limits.reader_timeout_s", "0.5", "--limits.max_unread_events", "50")
     with running(*options) as (_, url):
         async with dial(url, max_queue=1) as deaf, talk(url) as other:
 
