@@ -163,12 +163,13 @@ def change(table: dict[str, Any], assignment: str) -> None:
     """Set one key of a recipe's table, in place.
 
     Raises:
-        ConfigError: If it is not `KEY=VALUE`.
+        ConfigError: If it is not `KEY=VALUE`, or no recipe has that key.
     """
     path, is_given, text = assignment.partition("=")
     *names, last = path.strip().split(".")
     if not is_given or not last:
         raise ConfigError(f"--set: expected KEY=VALUE, got {assignment!r}")
+    check_key([*names, last])
     for name in names:
         table = table.setdefault(name, {})
         if not isinstance(table, dict):
@@ -177,6 +178,45 @@ def change(table: dict[str, Any], assignment: str) -> None:
         table[last] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         table[last] = text.strip()
+
+
+def check_key(names: Sequence[str]) -> None:
+    """Refuse a key that no recipe has.
+
+    Args:
+        names: From the outermost table to the key.
+
+    Raises:
+        ConfigError: Names the keys that there are where the first wrong one stands.
+    """
+    level: Any = Recipe()
+    for depth, name in enumerate(names):
+        if isinstance(level, dict):  # a corpus may have any name
+            level = CorpusRecipe()
+            continue
+        table = ".".join(names[:depth])
+        if not is_dataclass(level):
+            raise ConfigError(
+                f"--set: expected {table}=VALUE, got a key {name!r} in it"
+            )
+        if name not in {spec.name for spec in fields(level)}:
+            inside = f" in {table}" if table else ""
+            raise ConfigError(
+                f"--set: expected{inside} one of {list_keys(level)}, got {name!r}"
+            )
+        level = getattr(level, name)
+
+
+def list_keys(table: Any) -> str:
+    """Name the keys of a recipe's table, and which of them are tables themselves."""
+    shown = []
+    for spec in fields(table):
+        value = getattr(table, spec.name)
+        inner = ".NAME.KEY" if isinstance(value, dict) else ".KEY"
+        shown.append(
+            spec.name + inner * (is_dataclass(value) or isinstance(value, dict))
+        )
+    return ", ".join(sorted(shown))
 
 
 def build(defaults: Any, table: dict[str, Any], where: str) -> Any:
@@ -195,7 +235,10 @@ def build(defaults: Any, table: dict[str, Any], where: str) -> Any:
 def _convert(value: Any, default: Any, name: str, where: str) -> Any:
     if is_dataclass(default) or name == "corpora":
         if not isinstance(value, dict):
-            raise ConfigError(f"{where}: expected a table [{name}], got {value!r}")
+            keys = "NAME.KEY" if name == "corpora" else list_keys(default)
+            raise ConfigError(
+                f"{where}: expected a table [{name}] with {keys}, got {value!r}"
+            )
         if name != "corpora":
             return build(default, value, f"{where} [{name}]")
         return {
