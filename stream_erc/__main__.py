@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -67,7 +68,10 @@ def serve(options: argparse.Namespace) -> None:
     log.info("models are loaded", extra=fields(stage="load", ms=round(load_s * 1000)))
     server = Server(settings, admission, models, vad)
     server.metrics.model_load.set(load_s)
-    asyncio.run(server.run())
+    if not asyncio.run(server.run()):
+        log.warning("a model still works on something; it is left")
+        logging.shutdown()
+        os._exit(0)  # an orderly exit would wait for its thread, or crash in it
 
 
 def print_token(name: str) -> None:

@@ -43,7 +43,8 @@ class Admission:
     """
 
     def __init__(self, config: ServerConfig) -> None:
-        self.tls = open_tls(config.certificate, config.key)
+        self._pair = (config.certificate, config.key)
+        self.tls = open_tls(*self._pair)
         self._origins = frozenset(origin.lower() for origin in config.origins)
         self._token_file = Path(config.tokens) if config.tokens else None
         self._owners: Mapping[bytes, str] = {}
@@ -70,15 +71,27 @@ class Admission:
         return owner
 
     def reload(self) -> None:
-        """Read the tokens again; those of before stay where the file is broken."""
-        if self._token_file is None:
-            return
-        try:
-            self._owners = read_tokens(self._token_file)
-        except ConfigError as error:
-            log.error("the tokens of before stay in force: %s", error)
-        else:
-            log.info("%s: %d tokens", self._token_file, len(self._owners))
+        """Read tokens and certificate again; what is broken stays as it was.
+
+        Sockets that are open keep the certificate that they were opened with.
+        """
+        if self._token_file is not None:
+            try:
+                self._owners = read_tokens(self._token_file)
+            except ConfigError as error:
+                log.error("the tokens of before stay in force: %s", error)
+            else:
+                log.info("%s: %d tokens", self._token_file, len(self._owners))
+        if self.tls is not None:
+            try:
+                # A context that takes one file and refuses the other is of no use any
+                # more, so another one tries them first.
+                open_tls(*self._pair)
+                self.tls.load_cert_chain(*self._pair, password="")
+            except (ConfigError, OSError) as error:
+                log.error("the certificate of before stays in force: %s", error)
+            else:
+                log.info("%s: loaded again", self._pair[0])
 
     def _check_origin(self, request: Request) -> None:
         """Refuse pages of others: a browser lets any page dial any server.

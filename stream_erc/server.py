@@ -6,7 +6,8 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Sequence
+from asyncio import FIRST_COMPLETED
+from collections.abc import Awaitable, Sequence
 
 from websockets.asyncio.server import Server as Listening
 from websockets.asyncio.server import ServerConnection, serve
@@ -35,6 +36,15 @@ START_TIMEOUT_S = 10.0
 
 PING_TIMEOUT_S = 120.0
 
+CLOSE_TIMEOUT_S = 10.0
+"""Then sockets are cut whose clients do not answer the closing; RFC 6455, 7.1.1."""
+
+MODELS_TIMEOUT_S = 5.0
+"""A model that works longer on what it has begun is left alone, and dies."""
+
+HURRY_S = 0.5
+"""What is left to each step of the shutdown after a second signal."""
+
 LAG_INTERVAL_S = 0.05
 
 
@@ -59,14 +69,21 @@ class Server:
         self._arrivals = Allowances(
             limits.connections_per_s, limits.connection_burst, time.monotonic
         )
+        self._sockets: set[ServerConnection] = set()
+        self._hurry = asyncio.Event()
 
     @property
     def metrics(self) -> Metrics:
         """What is shown at `/metrics`."""
         return self._metrics
 
-    async def run(self) -> None:
+    async def run(self) -> bool:
         """Serve until SIGTERM or SIGINT, then finish what was heard.
+
+        A second signal cuts that short.
+
+        Returns:
+            Whether all threads have ended; False where a model still works.
 
         Raises:
             OSError: If the address cannot be bound.
@@ -74,7 +91,7 @@ class Server:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, self._take_signal, stop)
         config, limits = self._settings.server, self._settings.limits
         async with (
             serve(
@@ -94,19 +111,15 @@ class Server:
             asyncio.TaskGroup() as group,
         ):
             lag = group.create_task(self._measure_lag(), name="lag")
-            if config.tokens:
-                loop.add_signal_handler(
-                    signal.SIGHUP, self._admit_anew, listening, group
-                )
+            loop.add_signal_handler(signal.SIGHUP, self._admit_anew, listening, group)
             host, port = listening.sockets[0].getsockname()[:2]
             name = f"[{host}]" if ":" in host else host
             scheme = "wss" if self._admission.tls else "ws"
             print(f"listening on {scheme}://{name}:{port}{events.PATH}", flush=True)
             await stop.wait()
-            await self._sessions.drain()
-            listening.close(close_connections=True)
+            await self._say_goodbye(listening)
             lag.cancel()
-        self._sessions.close()
+        return await self._finish(self._sessions.close(), MODELS_TIMEOUT_S)
 
     def _answer(
         self, connection: ServerConnection, request: Request
@@ -135,6 +148,7 @@ class Server:
 
     async def _accept(self, socket: ServerConnection) -> None:
         line: Line | None = None
+        self._sockets.add(socket)
         try:
             first, unknown = await self._greet(socket)
             assert socket.request is not None
@@ -157,6 +171,8 @@ class Server:
             log.exception("a socket failed")
             error = Broken("internal", "a bug here; it is logged")
             await self._refuse(socket, line, error)
+        finally:
+            self._sockets.discard(socket)
 
     async def _greet(
         self, socket: ServerConnection
@@ -192,8 +208,46 @@ class Server:
 
     # --- operation ------------------------------------------------------------
 
+    def _take_signal(self, stop: asyncio.Event) -> None:
+        """Stop at the first signal, at once at the second."""
+        if stop.is_set():
+            log.warning("stopping at once")
+            self._hurry.set()
+        stop.set()
+
+    async def _say_goodbye(self, listening: Listening) -> None:
+        """Finish the sessions, then close the sockets."""
+        if not await self._finish(
+            self._sessions.drain(), self._settings.server.drain_s
+        ):
+            await self._sessions.cut_off()
+        listening.close(close_connections=True)
+        if not await self._finish(listening.wait_closed(), CLOSE_TIMEOUT_S):
+            for socket in self._sockets:
+                socket.transport.abort()
+
+    async def _finish(self, work: Awaitable[None], timeout_s: float) -> bool:
+        """Wait for the end of something, shortly where there is a hurry.
+
+        Returns:
+            Whether it came; otherwise the work is cancelled.
+        """
+        working = asyncio.ensure_future(work)
+        hurry = asyncio.create_task(self._hurry.wait(), name="hurry")
+        try:
+            both = (working, hurry)
+            await asyncio.wait(both, timeout=timeout_s, return_when=FIRST_COMPLETED)
+            if self._hurry.is_set():
+                await asyncio.wait((working,), timeout=min(timeout_s, HURRY_S))
+            if is_over := working.done():
+                working.result()
+            return is_over
+        finally:
+            hurry.cancel()
+            working.cancel()
+
     def _admit_anew(self, listening: Listening, group: asyncio.TaskGroup) -> None:
-        """Read the tokens again, and close the sockets of those that are gone."""
+        """Read tokens and certificate again; close the sockets of tokens now gone."""
         self._admission.reload()
         for socket in listening.connections:
             assert socket.request is not None

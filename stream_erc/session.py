@@ -18,7 +18,7 @@ from .backlog import Backlog
 from .config import Settings
 from .director import Action, Director, Forget
 from .engine import Engine, Lane, Origin, Request, Result
-from .errors import BadMessage, Broken, SessionError
+from .errors import BadMessage, Broken, Overloaded, SessionError
 from .flow import SAMPLE_RATE_HZ
 from .inbox import Inbox
 from .listener import Listener, Placed
@@ -143,6 +143,14 @@ class Session:
         """Take nothing more, finish what was heard, close with this code."""
         self.close_code = close_code
         self._inbox.put(events.SessionEnd())
+
+    def tell_cut(self) -> None:
+        """Tell that the server has no time to finish, unless all is said."""
+        if not self._is_over:
+            late = Overloaded(
+                "shutting_down", "the server shuts down; what was said last is lost"
+            )
+            self._send(failure(late, self.time_ms))
 
     def break_off(self, error: SessionError) -> None:
         """End the session with an error, unless all is said."""
@@ -281,8 +289,15 @@ class Session:
         elif (error := future.exception()) is not None:
             self._broken.set_exception(error)
         else:
-            self._perform(self._director.on_result(future.result()))
+            self._go_on(future.result())
         self.moves.tell()
+
+    def _go_on(self, result: Result) -> None:
+        """Take in what the engine answered; a bug there must not go unheard."""
+        try:
+            self._perform(self._director.on_result(result))
+        except Exception as error:  # no task waits here that could fail
+            self._broken.set_exception(error)
 
     async def _expire(self) -> None:
         """Finish a session that is too long, or whose client has gone silent."""

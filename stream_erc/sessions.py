@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,7 +21,7 @@ from .engine import Models
 from .errors import BadMessage, NotAllowed, Overloaded
 from .flow import EMOTIONS
 from .lanes import LocalEngine
-from .logs import SessionLog
+from .logs import SessionLog, fields
 from .metrics import DESKS, Metrics
 from .pipeline import open_session
 from .session import Session
@@ -165,23 +166,45 @@ class Sessions:
         return kept.session
 
     async def drain(self) -> None:
-        """Let no one in, let every session finish, within the time allowed."""
+        """Let no one in, and let every session finish; the caller bounds the time."""
         self._is_draining = True
-        tasks = [kept.task for kept in self._kept.values()]
-        if not tasks:
-            return
-        log.info("finishing %d sessions", len(tasks))
-        for kept in self._kept.values():
-            kept.session.end(1001)
-        await asyncio.wait(tasks, timeout=self._settings.server.drain_s)
-        for task in tasks:  # their time is over
-            task.cancel()
-        await asyncio.wait(tasks)
+        if tasks := [kept.task for kept in self._kept.values()]:
+            log.info("finishing sessions", extra=fields(sessions=len(tasks)))
+            for kept in self._kept.values():
+                kept.session.end(1001)
+            await asyncio.wait(tasks)
 
-    def close(self) -> None:
-        """Stop the threads; no session may be left."""
-        self._engine.close()
-        self._threads.shutdown()
+    async def cut_off(self) -> None:
+        """End the sessions that are left; what they still wait for is dropped."""
+        if tasks := [kept.task for kept in self._kept.values()]:
+            log.warning("cutting sessions off", extra=fields(sessions=len(tasks)))
+            for kept in self._kept.values():
+                kept.session.tell_cut()
+                kept.task.cancel()
+            await asyncio.wait(tasks)
+
+    def close(self) -> asyncio.Future[None]:
+        """Stop the threads; no session may be left.
+
+        Returns:
+            Done once they have ended: a model in the middle of something cannot be
+            stopped, so whoever waits needs a bound.
+        """
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+
+        def tell() -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        def end() -> None:
+            self._engine.close()
+            self._threads.shutdown()
+            with suppress(RuntimeError):  # nobody waits any more: the loop has closed
+                loop.call_soon_threadsafe(tell)
+
+        threading.Thread(target=end, name="end", daemon=True).start()
+        return ended
 
     async def _run(
         self, session: Session, opening: Sequence[events.Event], membership: ExitStack

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shutil
 import signal
 import ssl
 import urllib.request
@@ -274,6 +275,58 @@ async def test_a_broken_file_at_sighup_changes_nothing(serve, models, tokens, ca
                         pass
             await wire.say(END)
             assert (await wire.hear_all())[-1]["type"] == "session.ended"
+
+
+async def test_sighup_without_tokens_and_certificate_is_no_end(serve, models):
+    async with serve(models) as (_, url):
+        signal.raise_signal(signal.SIGHUP)
+        assert (await record(url, []))[-1]["type"] == "session.ended"
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """The files of a certificate and its key, to be replaced."""
+    for name in PAIR:
+        shutil.copy(TLS / f"{name}.pem", tmp_path)
+    return {name: str(tmp_path / f"{name}.pem") for name in PAIR}
+
+
+def certificate_of(url):
+    """The certificate that a server shows to one who comes now."""
+    host, port = url.split("/")[2].split(":")
+    return ssl.get_server_certificate((host, int(port)), timeout=TIMEOUT_S)
+
+
+async def test_after_sighup_new_sockets_get_the_new_certificate(serve, models, pair):
+    trusting = ssl.create_default_context(cafile=CERTIFICATE)
+    async with serve(models, **pair) as (_, url):
+        async with talk(url, dialing={"ssl": trusting}) as wire:
+            before = await asyncio.to_thread(certificate_of, url)
+            for name, file in pair.items():
+                shutil.copy(TLS / f"renewed-{name}.pem", file)
+            signal.raise_signal(signal.SIGHUP)
+            async with asyncio.timeout(TIMEOUT_S):
+                while (now := await asyncio.to_thread(certificate_of, url)) == before:
+                    pass
+            assert now == (TLS / "renewed-certificate.pem").read_text()
+            await wire.say(END)
+            assert (await wire.hear_all())[-1]["type"] == "session.ended"
+
+
+@pytest.mark.parametrize("spoilt", ["certificate", "key"])
+@pytest.mark.parametrize("source", ["/dev/null", TLS], ids=["empty", "half renewed"])
+async def test_a_pair_that_is_broken_at_sighup_leaves_the_old_one(
+    serve, models, pair, caplog, spoilt, source
+):
+    async with serve(models, **pair) as (_, url):
+        before = await asyncio.to_thread(certificate_of, url)
+        new = source if source != TLS else TLS / f"renewed-{spoilt}.pem"
+        shutil.copy(new, pair[spoilt])
+        signal.raise_signal(signal.SIGHUP)
+        async with asyncio.timeout(TIMEOUT_S):
+            while "the certificate of before stays in force" not in caplog.text:
+                assert await asyncio.to_thread(certificate_of, url) == before
+        assert await asyncio.to_thread(certificate_of, url) == before
 
 
 # --- logs ----------------------------------------------------------------------
