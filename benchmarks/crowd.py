@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.dialogues import to_ms
-from benchmarks.mixture import Part
+from benchmarks.mixture import Material, Part, cast
 from benchmarks.playing import Manner, Performance, attend
 from benchmarks.serving import RunningServer
 from benchmarks.timing import Timings
@@ -32,6 +33,7 @@ class Crowd:
         window_s: Wall times between which all sessions were there.
         watch: Who used the processors in that time, and how late the event loops were.
         rss_mb: Resident memory of the server at the end of it.
+        cpu_s: Processor time of the server for all that was said, to the last final.
         spoken_until_s: Wall time at which the last audio was sent.
         ended_s: Wall time at which the last session had ended.
     """
@@ -43,6 +45,7 @@ class Crowd:
     window_s: tuple[float, float] = (0.0, 0.0)
     watch: Watch = field(default_factory=Watch)
     rss_mb: float | None = None
+    cpu_s: float | None = None
     spoken_until_s: float = 0.0
     ended_s: float = 0.0
 
@@ -69,25 +72,38 @@ class Crowd:
         return [ms for one in self.performances for ms in one.late_ms]
 
     def speech_minutes(self) -> float:
-        """Tell how much voice was sent while all sessions were there."""
-        return sum(map(self._voice_s, self.performances)) / 60
-
-    def _voice_s(self, performance: Performance) -> float:
-        begin_s, end_s = self.window_s
-        sent_at = performance.send_times.sent_at
-        spans = [
-            (sent_at(to_ms(clip.voice_start)), sent_at(to_ms(clip.voice_end)))
-            for clip in performance.dialogue.clips
-        ]
-        return sum(
-            max(0.0, min(until_s, end_s) - max(from_s, begin_s))
-            for from_s, until_s in spans
+        """Tell how much voice those sent who came to their end."""
+        n_samples = sum(
+            clip.voice_end - clip.voice_start
+            for one in self.performances
+            for clip in one.dialogue.clips
         )
+        return to_ms(n_samples) / 60_000
 
 
 def starts_s(n_sessions: int) -> list[float]:
     """Give when each session starts, so that all are there after `RAMP_S`."""
     return [RAMP_S * number / n_sessions for number in range(n_sessions)]
+
+
+async def gather_crowd(
+    server: RunningServer,
+    material: Material,
+    n_sessions: int,
+    options: argparse.Namespace,
+) -> Crowd:
+    """Cast so many parts and play them, as the command line asks.
+
+    Args:
+        server: To measure.
+        material: What the parts are made of.
+        n_sessions: How many.
+        options: `seconds`, `seed`, `fill` and `partials` count.
+    """
+    durations_s = [RAMP_S - at_s + options.seconds for at_s in starts_s(n_sessions)]
+    parts = cast(material, durations_s, options.seed, options.fill)
+    has_partials = options.partials == "on"
+    return await play_crowd(server, parts, options.seconds, partials=has_partials)
 
 
 async def play_crowd(
@@ -102,7 +118,7 @@ async def play_crowd(
         partials: Whether provisional results are wanted.
     """
     crowd = Crowd()
-    begin_s = time.monotonic()
+    begin_s, cpu_before_s = time.monotonic(), server.cpu_s()
     async with asyncio.TaskGroup() as group:
         for part, start_s in zip(parts, starts_s(len(parts)), strict=True):
             group.create_task(join(crowd, server.url, part, start_s, partials))
@@ -112,7 +128,9 @@ async def play_crowd(
             await asyncio.sleep(begin_s + RAMP_S + seconds - time.monotonic())
         crowd.window_s = window_begin_s, time.monotonic()
         crowd.rss_mb = server.resident_mb()
-    crowd.ended_s = time.monotonic()
+    crowd.ended_s, cpu_after_s = time.monotonic(), server.cpu_s()
+    if cpu_before_s is not None and cpu_after_s is not None:
+        crowd.cpu_s = cpu_after_s - cpu_before_s
     return crowd
 
 

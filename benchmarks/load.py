@@ -2,29 +2,29 @@
 
 python -m benchmarks.load [--first 1] [--seconds 45] [--partials off] [--data FOLDER]
 python -m benchmarks.load --sessions 8
-python -m benchmarks.load --sessions 80 --overload
+python -m benchmarks.load --sessions 8 --overload
 
 A number of sessions holds if the emotion comes within a second of the end of the voice
 (p95), no final is lost, nobody is refused, and the audio that waits stays short. From
 `--first` on the number doubles while it holds, then the gap is halved. Each number has
 a fresh server, a ramp, and the same parts to play, in chunks of 20 ms on an absolute
-schedule; what the voice ends of are counted in the time in which all sessions are
-there. `benchmarks/mixture.py` says what they play.
+schedule; a wait counts if its voice ends while all sessions are there.
+`benchmarks/mixture.py` says what they play, `benchmarks/overload.py` what `--overload`
+measures.
 
-Client and server share the machine: `client` is what this program took of it, and how
-late it was itself.
+Client and server share the machine: `client` is what this program took of it, and its
+own lateness is measured.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.crowd import RAMP_S, Crowd, play_crowd, starts_s
+from benchmarks.crowd import gather_crowd
 from benchmarks.dialogues import read_actors
-from benchmarks.mixture import Material, cast, read_material
+from benchmarks.mixture import Material, read_material
 from benchmarks.options import (
     describe,
     exit_with,
@@ -32,78 +32,32 @@ from benchmarks.options import (
     make_parser,
     serving_as_asked,
 )
+from benchmarks.overload import flood, print_flood, set_flood_targets
 from benchmarks.report import (
-    Spread,
     Target,
     describe_machine,
     print_document,
-    print_spreads,
-    print_table,
     print_targets,
-    spread,
 )
-from benchmarks.watching import warn_of_client, warn_of_others
+from benchmarks.steps import (
+    Step,
+    memory_per_session,
+    print_step,
+    print_steps,
+    summarise,
+)
 
-MAX_WAIT_MS = 1000.0  # p95 from the end of the voice to `emotion.final`
-MAX_BACKLOG_MS = 1000.0  # p99 of the audio that waits
 MAX_SESSIONS = 512  # where the doubling stops
 RESOLUTION = 8  # the gap is halved down to one in so many sessions
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What was measured with one number of sessions.
-
-    Attributes:
-        n_sessions: How many.
-        waits: How long they waited.
-        client: What the client was late itself, and the backlog.
-        figures: All else.
-    """
-
-    n_sessions: int
-    waits: dict[str, Spread]
-    client: dict[str, Spread]
-    figures: dict[str, Any]
-
-    @property
-    def wait_ms(self) -> Spread:
-        """From the end of the voice to the final emotion."""
-        return self.waits["voice end -> emotion.final"]
-
-    @property
-    def backlog_ms(self) -> Spread:
-        """Of the audio that the server had not worked on."""
-        return self.client["audio waiting"]
-
-    @property
-    def holds(self) -> bool:
-        """Whether the server held so many."""
-        lost = self.figures["finals_lost"] + self.figures["sessions_refused"]
-        wait_ms, backlog_ms = self.wait_ms.p95, self.backlog_ms.p99
-        return (
-            lost == 0
-            and wait_ms is not None
-            and wait_ms <= MAX_WAIT_MS
-            and backlog_ms is not None
-            and backlog_ms <= MAX_BACKLOG_MS
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Give it for the last line."""
-        return {
-            "sessions": self.n_sessions,
-            "holds": self.holds,
-            "waiting_ms": self.waits,
-            "client_ms": self.client,
-            **self.figures,
-        }
 
 
 async def measure(options: argparse.Namespace) -> int:
     """Run the benchmark and print what came out."""
     machine = describe_machine()
     material = read_material(find_clips(options), read_actors(options.actors))
+    if options.overload:
+        await measure_overload(options, machine, material)
+        return 0
     steps: list[Step] = []
 
     async def holds(n_sessions: int) -> bool:
@@ -117,6 +71,19 @@ async def measure(options: argparse.Namespace) -> int:
         largest = await find_largest(holds, options.first, options.most)
     report(options, machine, steps, largest)
     return 0
+
+
+async def measure_overload(
+    options: argparse.Namespace, machine: dict[str, Any], material: Material
+) -> None:
+    """Play ten times as many sessions, then ask how the server has come through."""
+    async with serving_as_asked(options) as server:
+        flooded = await flood(server, material, options)
+    print_flood(flooded)
+    targets = set_flood_targets(flooded)
+    print_targets(targets)
+    document = describe(options, machine)
+    print_document("overload", document, flooded.to_json(), targets)
 
 
 async def find_largest(
@@ -158,64 +125,10 @@ async def take_step(
     options: argparse.Namespace, material: Material, n_sessions: int
 ) -> Step:
     """Measure one number of sessions on a fresh server."""
-    starts = starts_s(n_sessions)
-    durations_s = [RAMP_S - start_s + options.seconds for start_s in starts]
-    parts = cast(material, durations_s, options.seed, options.fill)
     async with serving_as_asked(options) as server:
         rss_start_mb = server.resident_mb()
-        crowd = await play_crowd(
-            server, parts, options.seconds, partials=options.partials == "on"
-        )
+        crowd = await gather_crowd(server, material, n_sessions, options)
     return summarise(n_sessions, crowd, rss_start_mb)
-
-
-def summarise(n_sessions: int, crowd: Crowd, rss_start_mb: float | None) -> Step:
-    """Turn what became of a crowd into figures."""
-    timings, watch = crowd.timings(), crowd.watch
-    minutes = crowd.speech_minutes()
-    cpu_s = None if watch.server_cores is None else watch.server_cores * watch.wall_s
-    rss = (crowd.rss_mb, rss_start_mb)
-    return Step(
-        n_sessions,
-        timings.spreads(),
-        {
-            "event loop late": spread(watch.client_lag_ms),
-            "chunks sent late": spread(crowd.late_ms()),
-            "audio waiting": spread(crowd.backlog_ms()),
-        },
-        {
-            **timings.counts(),
-            "finals_lost": crowd.n_lost,
-            "sessions_refused": crowd.n_refused,
-            "troubles": crowd.troubles,
-            "degraded": sum(one.n_degraded for one in crowd.performances),
-            "voice_share": minutes * 60 / watch.wall_s / n_sessions,
-            "cpu_cores": watch.server_cores,
-            "cpu_s_per_minute_of_speech": (
-                cpu_s / minutes if cpu_s is not None and minutes else None
-            ),
-            "client_cpu_cores": watch.client_cores,
-            "other_programs_cpu_cores": watch.other_cores,
-            "loop_lag_p99_ms_upper_bound": watch.loop_lag_ms,
-            "rss_start_mb": rss_start_mb,
-            "rss_mb": crowd.rss_mb,
-            "grown_mb_per_session": (
-                None if None in rss else (rss[0] - rss[1]) / n_sessions  # type: ignore[operator]
-            ),
-        },
-    )
-
-
-def print_step(step: Step) -> None:
-    """Print what one number of sessions gave."""
-    word = "hold" if step.holds else "do NOT hold"
-    print(f"{step.n_sessions} sessions {word}\n")
-    print_spreads("waiting, ms", step.waits)
-    print_spreads("the client itself, ms", step.client)
-    for trouble in step.figures["troubles"]:
-        print(f"LOST: {trouble}")
-    warn_of_client(step.client["event loop late"])
-    warn_of_others(step.figures["other_programs_cpu_cores"])
 
 
 def report(
@@ -238,50 +151,6 @@ def report(
         "steps": [step.to_json() for step in steps],
     }
     print_document("load", describe(options, machine), figures, targets)
-
-
-def print_steps(steps: list[Step]) -> None:
-    """Print one line for each number of sessions."""
-    columns = {
-        "lost": "finals_lost",
-        "refused": "sessions_refused",
-        "words/turn": "partial_words_per_turn",
-        "emotions/turn": "partial_emotions_per_turn",
-        "degraded": "degraded",
-        "cores": "cpu_cores",
-        "CPU s/min": "cpu_s_per_minute_of_speech",
-        "RSS MB": "rss_mb",
-        "loop p99": "loop_lag_p99_ms_upper_bound",
-        "client": "client_cpu_cores",
-        "others": "other_programs_cpu_cores",
-    }
-    print_table(
-        ("sessions", "holds", "n", "p50", "p95", "p99", "waiting p99", *columns),
-        [
-            (
-                step.n_sessions,
-                "yes" if step.holds else "no",
-                step.wait_ms.n,
-                step.wait_ms.p50,
-                step.wait_ms.p95,
-                step.wait_ms.p99,
-                step.backlog_ms.p99,
-                *(step.figures[name] for name in columns.values()),
-            )
-            for step in steps
-        ],
-    )
-
-
-def memory_per_session(steps: list[Step], best: Step | None) -> float | None:
-    """Give what each session beyond the fewest measured takes, in MB."""
-    if best is None or best is steps[0]:
-        return None
-    most, fewest = best.figures["rss_mb"], steps[0].figures["rss_mb"]
-    if most is None or fewest is None:
-        return None
-    grown: float = most - fewest
-    return grown / (best.n_sessions - steps[0].n_sessions)
 
 
 def set_targets(
@@ -322,6 +191,11 @@ def read_options() -> argparse.Namespace:
         choices=("on", "off"),
         default="on",
         help="whether provisional results are wanted (default: on)",
+    )
+    parser.add_argument(
+        "--overload",
+        action="store_true",
+        help="play ten times --sessions (default: ten times --first) on one server",
     )
     options = parser.parse_args()
     for name in ("sessions", "first", "most"):
