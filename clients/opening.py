@@ -81,6 +81,8 @@ def explain_failure(error: Exception, url: str) -> ConnectionFailed:
             told = f"{url}: refused, HTTP {response.status_code}"
             if response.status_code == 401:
                 told += ": the server wants a token, or another one"
+            elif response.status_code == 429:
+                told += ": too many connections at once; wait a little"
             return ConnectionFailed("refused", told)
         case InvalidURI():
             told = f"expected a URL like {DEFAULT_URL}, got {url}"
