@@ -18,6 +18,7 @@ from stream_erc import events
 from stream_erc.events import Modality
 
 Speakers = Literal["set", "never"]
+Endpoint = Literal["server", "oracle"]
 
 
 class Channel(Protocol):
@@ -38,6 +39,10 @@ class Channel(Protocol):
         """Say whose the audio after this is."""
         ...
 
+    async def flush_turn(self) -> None:
+        """End the running turn now."""
+        ...
+
     async def mark(self, id: str | int) -> None:
         """Ask for a `Marker` once the audio before this is done with."""
         ...
@@ -56,12 +61,15 @@ class Manner:
         speakers: `set`: `speaker.set` goes out between two clips as soon as the turns
             of the one before have their emotions, and never later than the next voice.
             `never`: one name for all.
+        endpoint: Who finds the end of a turn: the server, or an oracle that says
+            `turn.flush` with the end of each voice.
         partials: Whether provisional results are wanted.
         modalities: What the emotion may rest on.
     """
 
     speed: float | None = 1.0
     speakers: Speakers = "set"
+    endpoint: Endpoint = "server"
     partials: bool = True
     modalities: Sequence[Modality] = ("audio", "text")
 
@@ -155,18 +163,21 @@ class Stage:
         """Send all audio, then end the session."""
         samples = self._dialogue.samples.astype("<i2")
         pace = Pace(RATE_HZ, self._manner.speed)
+        flushes = {chunk_end(clip.voice_end) for clip in self._dialogue.clips}
         start_s = time.monotonic()
         for begin in range(0, len(samples), CHUNK_SAMPLES):
             end = min(begin + CHUNK_SAMPLES, len(samples))
             if self._manner.speakers == "set":
                 await self._tell_speaker(begin, end)
-            await pace.until(end)
             if begin == 0:
-                start_s = time.monotonic() - self._due_s(end)
-            elif self._manner.speed is not None:
+                start_s = time.monotonic()  # as the pace has it
+            await pace.until(end)
+            if self._manner.speed is not None:
                 late_s = time.monotonic() - start_s - self._due_s(end)
                 self.late_ms.append(late_s * 1000)
             await self._connection.send_audio(samples[begin:end].tobytes())
+            if self._manner.endpoint == "oracle" and end in flushes:
+                await self._connection.flush_turn()
         await self._connection.end()
 
     def _due_s(self, n_samples: int) -> float:
@@ -203,6 +214,11 @@ class Stage:
             await self._connection.mark(self._n_marks)
             await self._ear.wait_for(self._n_marks)
         return self._ear.has_finished(to_ms(voice_start))
+
+
+def chunk_end(n_samples: int) -> int:
+    """Tell how much has gone out with the chunk that holds the last of some samples."""
+    return -(-n_samples // CHUNK_SAMPLES) * CHUNK_SAMPLES
 
 
 async def perform(url: str, dialogue: Dialogue, manner: Manner) -> Performance:

@@ -24,14 +24,16 @@ class Timings:
 
     Attributes:
         window_s: What ends within these wall times counts.
+        voice_end_to_endpoint: From the end of a clip's voice, where the corpus knows
+            it, to the endpoint of the last turn in it.
         endpoint_to_ended: Until `turn.ended`.
         endpoint_to_final: Until `emotion.final`.
-        voice_end_to_final: From the end of a clip's voice to `emotion.final` of the
-            last turn in it; where the corpus knows that end, as with all that follow
-            of clips.
+        voice_end_to_final: From that end to `emotion.final`.
         voice_start_to_words: From the start of the voice to the first partial
             transcript that is not empty.
         voice_start_to_emotion: To the first partial emotion.
+        voice_start_to_stable: To the emotion, partial or final, from which on it stays
+            that of the final.
         server_endpoint: The server's own count from endpoint to final.
         server_compute: Its models' work on the final, mostly before the endpoint.
         server_queue: The final's waiting for the models.
@@ -43,16 +45,19 @@ class Timings:
         n_clips: Clips played.
         n_without_turn: Clips in which no turn was found.
         n_without_words: Turns that had no partial transcript.
+        n_opened: Turns with a final, and a voice whose start the corpus knows.
         n_at_half: Turns that had a partial emotion when half of the voice was sent.
         n_at_half_right: Those of them in which it was that of the final.
     """
 
     window_s: tuple[float, float] = (-inf, inf)
+    voice_end_to_endpoint: list[float] = field(default_factory=list)
     endpoint_to_ended: list[float] = field(default_factory=list)
     endpoint_to_final: list[float] = field(default_factory=list)
     voice_end_to_final: list[float] = field(default_factory=list)
     voice_start_to_words: list[float] = field(default_factory=list)
     voice_start_to_emotion: list[float] = field(default_factory=list)
+    voice_start_to_stable: list[float] = field(default_factory=list)
     server_endpoint: list[float] = field(default_factory=list)
     server_compute: list[float] = field(default_factory=list)
     server_queue: list[float] = field(default_factory=list)
@@ -64,6 +69,7 @@ class Timings:
     n_clips: int = 0
     n_without_turn: int = 0
     n_without_words: int = 0
+    n_opened: int = 0
     n_at_half: int = 0
     n_at_half_right: int = 0
 
@@ -77,11 +83,13 @@ class Timings:
     def spreads(self) -> dict[str, Spread]:
         """Give the percentiles of each waiting time."""
         return {
+            "voice end -> endpoint": spread(self.voice_end_to_endpoint),
             "endpoint -> turn.ended": spread(self.endpoint_to_ended),
             "endpoint -> emotion.final": spread(self.endpoint_to_final),
             "voice end -> emotion.final": spread(self.voice_end_to_final),
             "voice start -> first partial words": spread(self.voice_start_to_words),
             "voice start -> first partial emotion": spread(self.voice_start_to_emotion),
+            "voice start -> stable emotion": spread(self.voice_start_to_stable),
             "server: endpoint -> final": spread(self.server_endpoint),
             "server: compute of a final": spread(self.server_compute),
             "server: queue of a final": spread(self.server_queue),
@@ -99,9 +107,8 @@ class Timings:
             "partial_emotions_per_turn": mean(self.emotions_shown),
             "emotion_flips_per_turn": mean(self.flips),
             "turns_with_emotion_at_half": self.n_at_half,
-            "share_at_half_as_final": (
-                self.n_at_half_right / self.n_at_half if self.n_at_half else None
-            ),
+            "share_at_half_as_final": share(self.n_at_half_right, self.n_at_half),
+            "share_at_half_as_final_of_all": share(self.n_at_half_right, self.n_opened),
         }
 
     def _counts(self, at_s: float) -> bool:
@@ -144,25 +151,48 @@ class Timings:
             return
         if clip.voice.end_s is None:
             return
-        first, last = matched.turns[0], matched.turns[-1]
+        last = matched.turns[-1]
+        if last.decided_ms is not None:
+            endpoint_s = send_times.sent_at(last.decided_ms)
+            self.voice_end_to_endpoint.append((endpoint_s - voice_end_s) * 1000)
         if last.final_s is not None:
             self.voice_end_to_final.append((last.final_s - voice_end_s) * 1000)
-        if not opens(clip, first, performance.dialogue.clips):
-            return
+        if opens(clip, matched.turns[0], performance.dialogue.clips):
+            self._add_opening(clip, matched.turns[0], send_times)
+
+    def _add_opening(self, clip: Clip, turn: Turn, send_times: SendTimes) -> None:
+        """Add what is measured from the start of the voice."""
         voice_start_s = send_times.sent_at(to_ms(clip.voice_start))
-        if first.first_words_s is not None:
-            self.voice_start_to_words.append(
-                (first.first_words_s - voice_start_s) * 1000
-            )
-        if first.first_emotion_s is not None:
-            self.voice_start_to_emotion.append(
-                (first.first_emotion_s - voice_start_s) * 1000
-            )
+        for values, at_s in (
+            (self.voice_start_to_words, turn.first_words_s),
+            (self.voice_start_to_emotion, turn.first_emotion_s),
+            (self.voice_start_to_stable, stable_from(turn)),
+        ):
+            if at_s is not None:
+                values.append((at_s - voice_start_s) * 1000)
+        if turn.final_s is None:
+            return
+        self.n_opened += 1
         half_s = send_times.sent_at(to_ms(clip.voice_start + clip.voice_end) / 2)
-        label = label_at(first, half_s)
-        if label is not None and first.label is not None:
+        label = label_at(turn, half_s)
+        if label is not None:
             self.n_at_half += 1
-            self.n_at_half_right += label == first.label
+            self.n_at_half_right += label == turn.label
+
+
+def share(part: int, whole: int) -> float | None:
+    """Give a share; None of nothing."""
+    return part / whole if whole else None
+
+
+def stable_from(turn: Turn) -> float | None:
+    """Tell when the emotion came that was the final's and did not change again."""
+    since_s = turn.final_s
+    for at_s, label in reversed(turn.partial_labels):
+        if label != turn.label:
+            break
+        since_s = at_s
+    return since_s
 
 
 def mean(values: Sequence[int]) -> float | None:
