@@ -15,7 +15,7 @@ import logging
 import sys
 from importlib import import_module
 
-from stream_erc.errors import StreamErcError
+from stream_erc.errors import StreamErcError, reason
 
 COMMANDS = {
     "read": "bring a published corpus into corpus files",
@@ -60,6 +60,11 @@ def main(arguments: list[str] | None = None) -> int:
         return int(options.work(options))
     except StreamErcError as error:
         print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.filename is None:  # no file of the user's: a bug, or the network
+            raise
+        print(f"{error.filename}: {reason(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)

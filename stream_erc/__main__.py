@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .admission import Admission, hash_token, make_token, require_name
-from .errors import StreamErcError
+from .errors import StreamErcError, reason
 from .logs import fields, open_log
 from .machine import usable_cores
 from .settings import explain, read_settings
@@ -39,8 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             serve(options)
     except (StreamErcError, OSError) as error:
-        line = " ".join(str(error).split())  # libraries tell in several
-        print(f"stream-erc: {line}", file=sys.stderr)
+        line = " ".join(reason(error).split())  # libraries tell in several
+        file = getattr(error, "filename", None)
+        print(f"stream-erc: {f'{file}: ' * bool(file)}{line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # before the server could take it as a wish to stop
         return 130

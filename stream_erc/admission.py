@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 from websockets.http11 import Request
 
 from .config import ServerConfig
-from .errors import ConfigError, NotAllowed
+from .errors import ConfigError, NotAllowed, reason
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ def read_tokens(path: Path) -> dict[bytes, str]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"server.tokens: {path}: expected a text file, got: {error}"
+            f"server.tokens: {path}: expected a text file, got: {reason(error)}"
         ) from error
     owners: dict[bytes, str] = {}
     for number, line in enumerate(lines, 1):
@@ -228,7 +228,7 @@ def open_tls(certificate: str, key: str) -> ssl.SSLContext | None:
             Path(path).read_bytes()  # `ssl` does not say which one is not there
         except OSError as error:
             raise ConfigError(
-                f"server.{name}: expected a PEM file, got: {error}"
+                f"server.{name}: expected {path} in PEM form, got: {reason(error)}"
             ) from error
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.minimum_version = ssl.TLSVersion.TLSv1_2

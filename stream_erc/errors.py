@@ -30,6 +30,17 @@ class ModelError(StreamErcError):
     """A model file is missing or damaged, or its inputs and outputs are not ours."""
 
 
+def reason(error: Exception) -> str:
+    """Say in words why a file cannot be used, without the number and the path.
+
+    Whoever raises the error anew names the path, and what was expected there.
+    """
+    if isinstance(error, UnicodeDecodeError):
+        return "text that is not UTF-8"
+    told = getattr(error, "strerror", None)  # of the system, and of FFmpeg
+    return str(told)[0].lower() + str(told)[1:] if told else str(error)
+
+
 class SessionError(StreamErcError):
     """Ends one session, or is told to it; the message is shown to the client.
 

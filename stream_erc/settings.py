@@ -10,13 +10,11 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 from .config import Settings
-from .errors import ConfigError
+from .errors import ConfigError, reason
 from .option import require
-
-T = TypeVar("T")
 
 
 def read_settings(path: Path | None, overrides: Mapping[str, Any]) -> Settings:
@@ -29,20 +27,15 @@ def read_settings(path: Path | None, overrides: Mapping[str, Any]) -> Settings:
     Raises:
         ConfigError: If the file cannot be read, or a key or a value does not fit.
     """
-    tables = read_toml(path) if path else {}
+    given: dict[str, dict[str, Any]] = {}
     for key, value in overrides.items():
         table, _, name = key.partition(".")
-        tables.setdefault(table, {})[name] = value
+        given.setdefault(table, {})[name] = value
+    tables = convert(read_toml(path), f"{path}: ") if path else {}
+    for table, values in convert(given, "").items():
+        tables.setdefault(table, {}).update(values)
     classes = get_type_hints(Settings)
-    for table in tables:
-        require(
-            table in classes,
-            f"settings: expected a table of {', '.join(classes)}",
-            f"[{table}]",
-        )
-    return Settings(
-        **{table: fill(classes[table], table, tables[table]) for table in tables}
-    )
+    return Settings(**{table: classes[table](**tables[table]) for table in tables})
 
 
 def read_toml(path: Path) -> dict[str, dict[str, Any]]:
@@ -54,27 +47,42 @@ def read_toml(path: Path) -> dict[str, dict[str, Any]]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: expected a TOML file, got: {error}") from error
+        raise ConfigError(
+            f"{path}: expected a TOML file, got: {reason(error)}"
+        ) from error
     for name, table in tables.items():
         require(isinstance(table, dict), f"{path}: expected only tables", name)
     return tables
 
 
-def fill(kind: type[T], table: str, values: Mapping[str, Any]) -> T:
-    """Make one stage's settings from a table, each value of its field's type."""
-    types = get_type_hints(kind)
-    for name in values:
+def convert(
+    tables: Mapping[str, Mapping[str, Any]], where: str
+) -> dict[str, dict[str, Any]]:
+    """Give tables with each value as its field holds it.
+
+    Args:
+        tables: By the names of the stages.
+        where: They come from; errors begin with it.
+
+    Raises:
+        ConfigError: If there is no such stage or field, or a value is of another type.
+    """
+    classes = get_type_hints(Settings)
+    converted: dict[str, dict[str, Any]] = {}
+    for table, values in tables.items():
         require(
-            name in types,
-            f"{table}: expected one of {', '.join(types)}",
-            f"{table}.{name}",
+            table in classes,
+            f"{where}expected a table of {', '.join(classes)}",
+            f"[{table}]",
         )
-    return kind(
-        **{
-            name: read_value(value, types[name], f"{table}.{name}")
-            for name, value in values.items()
-        }
-    )
+        types = get_type_hints(classes[table])
+        for name, value in values.items():
+            key = f"{table}.{name}"
+            expected = f"{where}{table}: expected one of {', '.join(types)}"
+            require(name in types, expected, key)
+            value = read_value(value, types[name], f"{where}{key}")
+            converted.setdefault(table, {})[name] = value
+    return converted
 
 
 def read_value(value: Any, expected: Any, where: str) -> Any:

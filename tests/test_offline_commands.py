@@ -389,6 +389,12 @@ def test_a_missing_corpus_is_one_line_and_exit_2(place, capsys):
     assert not (place.root / "lost").exists()
 
 
+def test_a_place_that_cannot_be_written_is_one_line_in_words(place, capsys):
+    assert place.train("labels.jsonl/run") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"{place.root / 'labels.jsonl' / 'run'}: not a directory"
+
+
 def test_a_recipe_without_corpora_is_refused(place, tmp_path, capsys):
     empty = tmp_path / "empty.toml"
     empty.write_text("seed = 1")

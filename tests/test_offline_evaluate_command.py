@@ -92,7 +92,7 @@ def test_a_picture_of_no_known_kind_is_refused(corpus, tmp_path, capsys):
 
 def test_a_report_that_cannot_be_written_is_one_line(corpus, capsys):
     line = refusal(capsys, "--corpus", corpus, "--report", corpus / "report.json")
-    assert line.startswith("--report: expected a file, got")
+    assert line.startswith("--report: expected a file to write, got")
 
 
 @pytest.mark.parametrize(

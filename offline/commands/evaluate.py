@@ -27,7 +27,7 @@ from offline.evaluation.playing import RememberingModel
 from offline.evaluation.table import table_of
 from offline.exporting.card import add_figures, check_card
 from stream_erc.config import DEFAULT_MODEL
-from stream_erc.errors import ConfigError
+from stream_erc.errors import ConfigError, reason
 
 log = logging.getLogger(__name__)
 
@@ -206,4 +206,6 @@ def write_report(report: dict[str, Any], file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"--report: expected a file, got: {error}") from error
+        raise ConfigError(
+            f"--report: expected a file to write, got {file}: {reason(error)}"
+        ) from error

@@ -17,7 +17,7 @@ from typing import Annotated
 
 import msgspec
 
-from stream_erc.errors import ConfigError
+from stream_erc.errors import ConfigError, reason
 
 from .names import to_emotion, to_sentiment
 
@@ -167,7 +167,9 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: expected a corpus file, got: {error}") from error
+        raise ConfigError(
+            f"{file}: expected a corpus file, got: {reason(error)}"
+        ) from error
     # Not splitlines(): it also breaks at signs that may stand inside of a text.
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from stream_erc.errors import ConfigError
+from stream_erc.errors import ConfigError, reason
 
 from .findings import Findings
 
@@ -59,7 +59,9 @@ def read_text(file: Path) -> str:
     try:
         raw = file.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{file}: expected a text file, got: {error}") from error
+        raise ConfigError(
+            f"{file}: expected a text file, got: {reason(error)}"
+        ) from error
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from stream_erc.errors import ConfigError
+from stream_erc.errors import ConfigError, reason
 from stream_erc.flow import EMOTIONS, SENTIMENTS
 
 from .findings import Findings
@@ -145,7 +145,9 @@ def write_splits(out: Path, splits: Splits, findings: Findings) -> list[SplitCou
         for corpus in corpora.values():
             write_corpus(corpus.file, corpus.utterances)
     except OSError as error:
-        raise ConfigError(f"{out}: expected a folder to write to: {error}") from error
+        raise ConfigError(
+            f"{out}: expected a folder to write to, got: {reason(error)}"
+        ) from error
     return [count_split(split, corpus.utterances) for split, corpus in corpora.items()]
 
 

@@ -17,7 +17,7 @@ from offline.transcription.decoding import decode_channels
 from stream_erc import gates
 from stream_erc.asr import CONTEXTS_S, Whisper
 from stream_erc.config import GateConfig
-from stream_erc.errors import ConfigError, StreamErcError
+from stream_erc.errors import ConfigError, StreamErcError, reason
 from stream_erc.flow import SAMPLE_RATE_HZ, Samples, VoiceFeatures
 from stream_erc.functionals import functionals
 
@@ -95,7 +95,7 @@ def decode(file: Path, channel: int | None = None) -> Samples:
     try:
         samples = np.asarray(decode_audio(str(file)), np.float32)
     except (av.error.FFmpegError, OSError, IndexError, ValueError) as error:
-        raise Unheard(f"{file}: expected a recording, got: {error}") from error
+        raise Unheard(f"{file}: expected a recording, got: {reason(error)}") from error
     if len(samples) == 0:
         raise Unheard(f"{file}: expected a recording, got one without samples")
     return samples

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stream_erc.errors import ConfigError
+from stream_erc.errors import ConfigError, reason
 
 ENDINGS = (".png", ".svg", ".pdf")
 PANEL_INCHES = 5.0
@@ -61,7 +61,9 @@ def draw_picture(report: dict[str, Any], file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, dpi=150)
     except OSError as error:
-        raise ConfigError(f"--picture: expected a file, got: {error}") from error
+        raise ConfigError(
+            f"--picture: expected a file to write, got {file}: {reason(error)}"
+        ) from error
 
 
 def draw_confusion(axes: Any, report: dict[str, Any]) -> None:

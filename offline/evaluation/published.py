@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline.corpora.form import FeatureRow
-from stream_erc.errors import StreamErcError
+from stream_erc.errors import StreamErcError, reason
 from stream_erc.flow import Vector
 from stream_erc.functionals import KEPT_IS09_COLUMNS
 
@@ -66,7 +66,8 @@ class PublishedRows:
                 array = np.asarray(arrays[at.key], np.float32)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise Unusable(
-                f"{file}: expected an .npz file with numbers {at.key!r}, got: {error}"
+                f"{file}: expected an .npz file with numbers {at.key!r}, got: "
+                f"{reason(error)}"
             ) from error
         except (TypeError, IndexError, AttributeError) as error:
             raise Unusable(f"{file}: expected an .npz file, got an array") from error

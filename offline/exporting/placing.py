@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from stream_erc.errors import ConfigError
+from stream_erc.errors import ConfigError, reason
 from stream_erc.model_folder import MANIFEST_FILE
 
 
@@ -53,7 +53,7 @@ def place(folder: Path) -> Iterator[Path]:
         beside = TemporaryDirectory(prefix=".export-", dir=folder.parent)
     except OSError as error:
         raise ConfigError(
-            f"--model: expected a place to write, got {folder.parent}: {error.strerror}"
+            f"--model: expected a place to write, got {folder.parent}: {reason(error)}"
         ) from error
     with beside:
         fresh, old = Path(beside.name, "new"), Path(beside.name, "old")

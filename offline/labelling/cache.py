@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from stream_erc.errors import ConfigError
+from stream_erc.errors import ConfigError, reason
 
 from .prompts import Label, Prompt
 
@@ -44,7 +44,9 @@ class Cache:
             self._connection = sqlite3.connect(file)
             self._connection.executescript(TABLES)
         except (OSError, sqlite3.Error) as error:
-            raise ConfigError(f"{file}: expected a cache, got: {error}") from error
+            raise ConfigError(
+                f"{file}: expected a cache, got: {reason(error)}"
+            ) from error
 
     def __enter__(self) -> Cache:
         return self

@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from offline.corpora.form import Utterance, read_corpus, tell_problems
-from stream_erc.errors import ConfigError
+from stream_erc.errors import ConfigError, reason
 
 Kind = TypeVar("Kind", bound=msgspec.Struct)
 
@@ -85,7 +85,9 @@ def starts_with(file: Path, kind: type[msgspec.Struct]) -> bool:
         with file.open("rb") as lines:
             msgspec.json.decode(lines.readline(), type=kind)
     except OSError as error:
-        raise ConfigError(f"{file}: expected JSON Lines, got: {error}") from error
+        raise ConfigError(
+            f"{file}: expected JSON Lines, got: {reason(error)}"
+        ) from error
     except msgspec.DecodeError:
         return False
     return True
@@ -100,7 +102,9 @@ def read_structs(file: Path, kind: type[Kind]) -> list[Kind]:
     try:
         return msgspec.json.Decoder(kind).decode_lines(file.read_bytes())
     except (OSError, msgspec.DecodeError) as error:
-        raise ConfigError(f"{file}: expected JSON Lines, got: {error}") from error
+        raise ConfigError(
+            f"{file}: expected JSON Lines, got: {reason(error)}"
+        ) from error
 
 
 def write_structs(file: Path, rows: Sequence[msgspec.Struct]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stream_erc.errors import ConfigError
+from stream_erc.errors import ConfigError, reason
 from stream_erc.flow import EMOTIONS, SENTIMENTS
 
 from .acted import ActedRecipe
@@ -151,7 +151,7 @@ def read_recipe(file: Path, changes: Sequence[str] = ()) -> Recipe:
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{file}: expected a recipe, got: {error}") from error
+        raise ConfigError(f"{file}: expected a recipe, got: {reason(error)}") from error
     for each in changes:
         change(table, each)
     recipe: Recipe = build(Recipe(), table, str(file))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from offline.corpora.form import Corpus, Problem, Utterance
 from offline.evaluation.hearing import Unheard, cut_clip, decode
 from offline.progress import track
-from stream_erc.errors import ConfigError
+from stream_erc.errors import ConfigError, reason
 from stream_erc.flow import SAMPLE_RATE_HZ, Samples
 from stream_erc.functionals import FUNCTIONALS_SIZE, KEPT_IS09_COLUMNS, functionals
 
@@ -230,7 +230,9 @@ def read_array(file: Path, key: str) -> Floats:
         with np.load(file, allow_pickle=False) as arrays:
             values = np.asarray(arrays[key], np.float32)
     except (OSError, KeyError, ValueError, BadZipFile) as error:
-        raise ConfigError(f"{file}: expected an array {key!r}, got: {error}") from error
+        raise ConfigError(
+            f"{file}: expected an array {key!r}, got: {reason(error)}"
+        ) from error
     if values.ndim != 2:
         raise ConfigError(
             f"{file}: expected rows of numbers in {key!r}, got shape {values.shape}"

@@ -11,7 +11,7 @@ from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
-from stream_erc.errors import ConfigError
+from stream_erc.errors import ConfigError, reason
 from stream_erc.flow import SAMPLE_RATE_HZ
 
 Channels = NDArray[np.int16]
@@ -38,7 +38,7 @@ def decode_channels(file: Path, *, is_split: bool) -> Channels:
     try:
         blocks = list(_decode_blocks(file, None if is_split else "mono"))
     except (OSError, ValueError, av.error.FFmpegError) as error:
-        raise ConfigError(f"{file}: expected audio, got: {_explain(error)}") from error
+        raise ConfigError(f"{file}: expected audio, got: {reason(error)}") from error
     if not blocks:
         raise ConfigError(f"{file}: expected audio, got not one sample of it")
     return np.concatenate(blocks, axis=1)
@@ -72,10 +72,3 @@ def _decode_packets(
 def _to_channels(block: av.AudioFrame) -> Channels:
     interleaved = block.to_ndarray().astype(np.int16, copy=False)
     return interleaved.reshape(-1, block.layout.nb_channels).T
-
-
-def _explain(error: Exception) -> str:
-    """Say why a file cannot be read, without its name, which FFmpeg repeats."""
-    if isinstance(error, OSError | av.error.FFmpegError) and error.strerror:
-        return error.strerror
-    return str(error)

@@ -16,7 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from offline.corpora.form import Utterance
-from stream_erc.errors import ConfigError
+from stream_erc.errors import ConfigError, reason
 
 from .recordings import Recording
 
@@ -127,7 +127,9 @@ class GrowingCorpus:
             append(self._journal, to_lines([*beginning, entry]))
             append(self._file, lines)
         except OSError as error:
-            raise ConfigError(f"{self._file}: {error}") from error
+            raise ConfigError(
+                f"{self._file}: expected a file to write, got: {reason(error)}"
+            ) from error
         self._is_begun = True
         self._audio[recording.dialogue] = recording.audio
         self._held.add(recording.audio)
@@ -139,7 +141,9 @@ class GrowingCorpus:
         try:
             journal = self._journal.read_bytes() if self._journal.exists() else b""
         except OSError as error:
-            raise ConfigError(f"{self._journal}: {error}") from error
+            raise ConfigError(
+                f"{self._journal}: expected a file to read, got: {reason(error)}"
+            ) from error
         return [line for line in journal.splitlines(True) if line.endswith(b"\n")]
 
     def _decode(self, line: bytes, kind: type[T]) -> T:
