@@ -48,7 +48,10 @@ class SessionStart(Struct, frozen=True, kw_only=True, tag="session.start"):
     conversation_id: Name | None = None
     language: Name | None = None
     partials: bool = True
-    modalities: Annotated[tuple[Modality, ...], Meta(min_length=1)] = ("audio", "text")
+    modalities: Annotated[tuple[Modality, ...], Meta(min_length=1, max_length=2)] = (
+        "audio",
+        "text",
+    )
 
 
 class SessionResume(Struct, frozen=True, kw_only=True, tag="session.resume"):

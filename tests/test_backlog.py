@@ -1,6 +1,7 @@
 """Messages that are kept: numbered, in order, bounded."""
 
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -62,6 +63,104 @@ def test_it_is_overfull_when_more_waits_than_there_is_room_for():
     assert backlog.is_overfull
     send(backlog, 1)
     assert not backlog.is_overfull
+
+
+# --- held back ------------------------------------------------------------------
+
+
+def send_ready(backlog):
+    sent = []
+    while backlog.is_ready:
+        sent.append(json.loads(backlog.peek())["id"])
+        backlog.advance()
+    return sent
+
+
+@given(st.lists(st.booleans(), max_size=20), st.randoms())
+def test_nothing_goes_before_what_is_held_and_nothing_stays_behind(are_held, dice):
+    backlog, held, sent = Backlog(1 << 20, 1000), [], []
+    for number, is_held in enumerate(are_held):
+        event = events.Pong(id=number)
+        backlog.add(event)
+        if is_held:
+            backlog.hold(event)
+            held.append(event)
+    releasing = dice.sample(held, len(held))
+    while True:
+        sent += send_ready(backlog)
+        first = min((event.id for event in held), default=len(are_held))
+        assert sent == list(range(first))
+        if not releasing:
+            return
+        event = releasing.pop()
+        held.remove(event)
+        backlog.release(event)
+        backlog.release(event)  # by whoever comes later
+
+
+def test_what_was_sent_is_sent_again_though_more_is_held():
+    backlog = filled(3)
+    send(backlog)
+    event = events.Pong(id="held")
+    backlog.add(event)
+    backlog.hold(event)
+    backlog.rewind(0)
+    assert send_ready(backlog) == ["x", "x"]
+    backlog.release(event)
+    assert send_ready(backlog) == ["held"]
+
+
+# --- going back -----------------------------------------------------------------
+
+
+# --- a slow reader ----------------------------------------------------------------
+
+
+def partial_of(number):
+    return events.TranscriptPartial(
+        turn=0, revision=number, text="so far " * 9, stable_chars=0
+    )
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 3), st.integers(0, 4))),
+    st.integers(1, 8),
+    st.integers(1, 12),
+)
+def test_partials_fall_out_where_too_much_waits_and_nothing_else(
+    steps, max_unsent, n_kept
+):
+    backlog = Backlog(n_kept * PONG_BYTES, max_unsent)
+    received, n_dropped = [], 0
+    for number, (is_partial, n_sent, n_lost) in enumerate(steps):
+        event = partial_of(number) if is_partial else events.Pong(id=number)
+        dropped = backlog.add(event)
+        n_dropped += dropped
+        assert dropped or not is_partial or not backlog.is_full
+        received += send(backlog, n_sent)
+        with suppress(NotAllowed):
+            backlog.rewind(len(received) - 1 - min(n_lost, len(received)))
+            received = received[: backlog.next_seq]
+    received = [json.loads(text) for text in received + send(backlog)]
+    assert [message["seq"] for message in received] == list(range(len(received)))
+    assert len(received) == len(steps) - n_dropped
+    pongs = [m["id"] for m in received if m["type"] == "pong"]
+    assert pongs == [n for n, (is_partial, _, _) in enumerate(steps) if not is_partial]
+    assert (backlog._unsent_bytes, backlog.n_unsent) == (0, 0)
+    assert backlog._kept_bytes == sum(map(len, backlog._texts))
+
+
+def test_a_partial_that_has_its_number_is_kept():
+    backlog = Backlog(1 << 20, 2)
+    backlog.add(partial_of(0))
+    first = send(backlog)
+    backlog.rewind(-1)
+    for number in range(5):
+        backlog.add(events.Pong(id=number))
+    assert send(backlog, 1) == first
+
+
+# --- what cannot be had -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("last_seq", [-2, 1, 5, 6])

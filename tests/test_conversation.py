@@ -97,6 +97,30 @@ async def test_a_session_that_comes_back_in_time_stops_the_forgetting():
         assert len(shared) == 1
 
 
+async def test_of_idle_conversations_so_many_are_kept_of_each_owner():
+    n_forgotten = 0
+
+    def count():
+        nonlocal n_forgotten
+        n_forgotten += 1
+
+    shared = conversations(max_idle=2, on_excess=count)
+    with shared.join(BEN, "first") as bens:
+        pass
+    with shared.join(ANN, "open") as opened:
+        firsts = []
+        for name in ("one", "two", "three", "two"):
+            with shared.join(ANN, name) as conversation:
+                firsts.append(conversation)
+        assert n_forgotten == 1
+        with shared.join(ANN, "one") as one, shared.join(ANN, "two") as two:
+            assert one is not firsts[0]
+            assert two is firsts[1]
+    with shared.join(BEN, "first") as again, shared.join(ANN, "open") as still:
+        assert (again, still) == (bens, opened)
+    assert len(shared) == 3
+
+
 async def test_a_session_that_fails_leaves_its_conversation_as_any_other():
     shared = conversations(linger_s=0)
     try:
