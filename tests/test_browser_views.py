@@ -171,7 +171,12 @@ PROBES = {
       const before = `${state()} ${show(journal.after(8, 2))}`;
       journal.addAudio(new Int16Array(16), 30);
       return `${before} ${state()}`;""",
-    "a formula, a quote and a line end stay in their cell": """
+    "a formula is text": """
+      const { toCsv } = await import("./export.js");
+      const turn = { isFinal: true, turn: 0, speaker: "=A1", startMs: 0, endMs: 5,
+        text: "-1", isRejected: false, label: "joy", probabilities: { joy: 1 } };
+      return toCsv({ turns: [turn], labels: ["joy"] }).split("\\r\\n")[1];""",
+    "a comma, a quote and a line end stay in their cell": """
       const { toCsv } = await import("./export.js");
       const turn = { isFinal: true, turn: 0, speaker: 'a"b', startMs: 0, endMs: 5,
         text: "x,\\ny", isRejected: false, label: "joy", probabilities: { joy: 1 } };
@@ -187,7 +192,8 @@ EXPECTED = {
     "samples": "0,16384,32767,-32768,32767,-32768,0",
     "a block": "1234 5678 9",
     "the journal": "3,4|speaker|5,6,7,8 10  gone null",
-    "a formula": '0,"a""b",0,5,"x,\ny",false,joy,1',
+    "a formula": "0,'=A1,0,5,'-1,false,joy,1",
+    "a comma": '0,"a""b",0,5,"x,\ny",false,joy,1',
     "no words": "WEBVTT\n\n1\n00:01:01.001 --> 01:01:01.002\n"
     "<v A B>a --&gt; b &lt;c&gt;</v>\n[joy 100 %]\n",
 }

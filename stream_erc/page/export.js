@@ -32,15 +32,20 @@ export function toCsv({ turns, labels }) {
     .filter(({ isFinal }) => isFinal)
     .map((turn) => [
       turn.turn,
-      nameOf(turn),
+      guard(nameOf(turn)),
       turn.startMs,
       turn.endMs,
-      turn.text,
+      guard(turn.text),
       turn.isRejected,
       turn.label,
       ...labels.map((label) => turn.probabilities[label]),
     ]);
   return [[...head, ...labels], ...rows].map((row) => `${row.map(quote).join(",")}\r\n`).join("");
+}
+
+/** Keep a spreadsheet from calculating what somebody said (OWASP, "CSV Injection"). */
+function guard(text) {
+  return /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
 }
 
 function quote(value) {
