@@ -9,6 +9,8 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,6 +28,8 @@ SHORT = {
     "server.insecure": "--insecure",
     "emotion.model": "--model",
     "log.format": "--log-format",
+    "journal.file": "--journal",
+    "journal.record": "--record",
 }
 """Settings that also have a short name."""
 
@@ -36,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "token":
             print_token(options.name)
+        elif options.command == "export":
+            export_journal(options)
         else:
             serve(options)
     except (StreamErcError, OSError) as error:
@@ -89,6 +95,32 @@ def print_token(name: str) -> None:
     print(name, hash_token(token).hex())
 
 
+def export_journal(options: argparse.Namespace) -> None:
+    """Write what a journal has, for others to read.
+
+    Raises:
+        JournalError: If it cannot be read.
+        OSError: If it cannot be written.
+    """
+    from .export import export  # knows the emotions, hence numpy
+    from .journal_file import Selection
+
+    wanted = Selection(
+        session_id=options.session,
+        conversation_id=options.conversation,
+        owner=options.owner,
+        since_ms=options.since,
+    )
+    if options.out is None:
+        export(options.file, options.format, wanted, sys.stdout)
+        return
+    private = partial(os.open, mode=0o600)
+    with open(
+        options.out, "w", encoding="utf-8", newline="", opener=private
+    ) as written:
+        export(options.file, options.format, wanted, written)
+
+
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line; the usage has one for each setting."""
 
@@ -124,7 +156,49 @@ def make_parser() -> argparse.ArgumentParser:
         "--server.tokens. The server keeps hashes alone.",
     )
     token.add_argument("name", metavar="NAME", help="whose it is; tells owners apart")
+    add_export(commands.add_parser("export", help="write a journal for others to read"))
     return parser
+
+
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """Give a parser what `export` takes."""
+    parser.description = (
+        "Write what a journal has; the server may run meanwhile. JSON Lines has every "
+        "message; CSV a row for each turn, a text that begins like a formula with ' "
+        "before it; WebVTT the captions of one conversation."
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the journal")
+    parser.add_argument("--format", choices=("jsonl", "csv", "vtt"), default="jsonl")
+    parser.add_argument("--session", metavar="ID", help="this session alone")
+    parser.add_argument("--conversation", metavar="ID", help="this conversation alone")
+    parser.add_argument("--owner", metavar="NAME", help="sessions of this token alone")
+    parser.add_argument(
+        "--since",
+        type=read_time_ms,
+        metavar="TIME",
+        help="what came later, such as 2026-11-23 or 2026-11-23T09:00+01:00; UTC where "
+        "it does not say",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="instead of the standard output"
+    )
+
+
+def read_time_ms(text: str) -> int:
+    """Read a time of ISO 8601 as milliseconds since 1970, UTC.
+
+    Raises:
+        ArgumentTypeError: If it is none.
+    """
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a time of ISO 8601, got {text!r}"
+        ) from None
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=UTC)
+    return round(time.timestamp() * 1000)
 
 
 def add_setting(

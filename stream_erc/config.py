@@ -251,6 +251,20 @@ class LogConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JournalConfig:
+    """What is kept of sessions on disk."""
+
+    file: str = setting(
+        "", "SQLite file that keeps what was said and how it was judged"
+    )
+    record: str = setting("", "folder that keeps the audio of sessions, as WAV")
+    days: int = setting(0, "both are removed after so many days; 0: never")
+
+    def __post_init__(self) -> None:
+        require(self.days >= 0, "journal.days: expected 0 or more", self.days)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings of a server."""
 
@@ -262,3 +276,4 @@ class Settings:
     gates: GateConfig = field(default_factory=GateConfig)
     emotion: EmotionConfig = field(default_factory=EmotionConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    journal: JournalConfig = field(default_factory=JournalConfig)

@@ -3,6 +3,7 @@
 StreamErcError
 ├── ConfigError      a setting is out of range or contradicts another   at start-up
 ├── ModelError       a model file is missing, damaged or not ours       at start-up
+├── JournalError     a journal cannot be opened, or is not ours         at start-up
 └── SessionError     ends one session, never the server; has a close code
     ├── BadMessage       the client broke the protocol                  1002
     ├── NotAllowed       its token or its page is none of ours          1008
@@ -15,7 +16,9 @@ Close codes: RFC 6455, section 7.4.1, and the IANA registry (1013).
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+E = TypeVar("E", bound=BaseException)
 
 
 class StreamErcError(Exception):
@@ -28,6 +31,10 @@ class ConfigError(StreamErcError):
 
 class ModelError(StreamErcError):
     """A model file is missing or damaged, or its inputs and outputs are not ours."""
+
+
+class JournalError(StreamErcError):
+    """A journal, or the folder of recordings, cannot be used or is not ours."""
 
 
 def reason(error: Exception) -> str:
@@ -79,3 +86,11 @@ class Broken(SessionError):
     """A bug here ended the session; the traceback is in the log."""
 
     close_code = 1011
+
+
+def first_of(group: BaseExceptionGroup[E]) -> E:
+    """Give the first error of a group of groups."""
+    error: E | BaseExceptionGroup[E] = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -143,13 +143,14 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class SessionStarted(Event, frozen=True, kw_only=True, tag="session.started"):
-    """The session is open; audio may come."""
+    """The session is open; audio may come. `recorded`: the server keeps it."""
 
     session_id: str
     resume_token: str | None
     protocol: int
     labels: tuple[str, ...]
     limits: Limits
+    recorded: bool = False
 
 
 class SpeechStarted(Event, frozen=True, kw_only=True, tag="speech.started"):

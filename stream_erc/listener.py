@@ -5,6 +5,8 @@ Cheap and without models but the voice detector; all else works on its records.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .audio import Decoder, Framer
 from .config import Settings
 from .events import Reason
@@ -15,6 +17,7 @@ from .flow import (
     JudgedFrame,
     MarkerReached,
     Record,
+    Samples,
     StreamEnded,
 )
 from .turns import TurnBuilder
@@ -22,6 +25,9 @@ from .vad import SpeechProbability, VoiceGate
 
 Placed = tuple[int, Record]
 """A record, and how many samples had been heard when it was made."""
+
+Tap = Callable[[Samples], None]
+"""Gets a stream's samples at 16 kHz, in their order."""
 
 
 class Listener:
@@ -34,6 +40,7 @@ class Listener:
         speaker: Who speaks first.
         settings: Of the voice detector and the turns.
         probability: The voice detector of this stream.
+        tap: Gets the audio, too.
     """
 
     def __init__(
@@ -45,8 +52,10 @@ class Listener:
         speaker: str,
         settings: Settings,
         probability: SpeechProbability,
+        tap: Tap | None = None,
     ) -> None:
         self._decoder = Decoder(encoding, sample_rate_hz, channels)
+        self._tap = tap
         self._framer = Framer()
         self._gate = VoiceGate(probability, settings.vad)
         self._turns = TurnBuilder(settings.turns, speaker)
@@ -61,6 +70,8 @@ class Listener:
         """Hear audio, cut anywhere."""
         samples, altered = self._decoder.push(data)
         warnings: list[Placed] = [(self._heard, warning) for warning in altered]
+        if self._tap:
+            self._tap(samples)
         return warnings + self._hear(self._framer.push(samples))
 
     def mark(self, identifier: str | int) -> list[Placed]:
@@ -96,6 +107,8 @@ class Listener:
 
     def _cut(self, reason: Reason) -> list[Placed]:
         samples = self._decoder.settle()
+        if self._tap:
+            self._tap(samples)
         frames = self._framer.push(samples) + self._framer.cut()
         records = self._hear(frames)
         records += [(self._heard, edge) for edge in self._gate.cut()]

@@ -46,6 +46,7 @@ class Metrics:
         self._register_sessions()
         self._register_turns()
         self._register_latency()
+        self._register_archive()
 
     def _register_process(self) -> None:
         # Memory, processor and open files, under every program's names; Linux alone.
@@ -127,6 +128,24 @@ class Metrics:
             "Requests that wait for a model",
             ["desk"],
             registry=self.registry,
+        )
+
+    def _register_archive(self) -> None:
+        counter = partial(Counter, registry=self.registry)
+        self.journal = Histogram(
+            "stream_erc_journal_seconds",
+            "From an event to its place on the disk, before which it is not sent",
+            buckets=LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.journal_errors = counter(
+            "stream_erc_journal_errors", "Attempts to write the journal that failed"
+        )
+        self.journal_lost = counter(
+            "stream_erc_journal_lost", "Entries that the journal does not have"
+        )
+        self.recording_lost = counter(
+            "stream_erc_recording_lost", "Seconds of audio that are not kept"
         )
 
     def count(self, event: events.Event) -> None:

@@ -15,7 +15,7 @@ from .config import Settings
 from .conversation import Conversation
 from .director import Action, Director, Forget
 from .engine import Engine
-from .listener import Listener, Placed
+from .listener import Listener, Placed, Tap
 from .terms import SessionTerms
 from .vad import SpeechProbability
 
@@ -28,6 +28,7 @@ def open_session(
     probability: SpeechProbability,
     conversation: Conversation,
     clock: Callable[[], float] = time.monotonic,
+    tap: Tap | None = None,
 ) -> tuple[Listener, Director]:
     """Make the two halves of a session: what listens, and what keeps the order.
 
@@ -38,6 +39,7 @@ def open_session(
         probability: The voice detector of this stream.
         conversation: New, or shared with other sessions.
         clock: Gives monotonic seconds.
+        tap: Gets the audio, too.
     """
     listener = Listener(
         start.audio.encoding,
@@ -46,6 +48,7 @@ def open_session(
         speaker=start.speaker,
         settings=settings,
         probability=probability,
+        tap=tap,
     )
     terms = SessionTerms(
         session=session,

@@ -21,11 +21,10 @@ from .admission import Admission, network_of, open_wire_log
 from .allowance import Allowances
 from .config import Settings
 from .engine import Models
-from .errors import BadMessage, Broken, NotAllowed, SessionError
+from .errors import BadMessage, Broken, NotAllowed, SessionError, first_of
 from .line import Line, refuse
 from .metrics import Metrics
 from .reading import parse_client, require_short
-from .session import first_of
 from .sessions import Sessions
 from .vad import SileroVad
 

@@ -11,14 +11,14 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from functools import partial
-from typing import TypeVar
 
 from . import events
+from .archive import KEPT, Chapter
 from .backlog import Backlog
 from .config import Settings
 from .director import Action, Director, Forget
 from .engine import Engine, Lane, Origin, Request, Result
-from .errors import BadMessage, Broken, Overloaded, SessionError
+from .errors import BadMessage, Broken, Overloaded, SessionError, first_of
 from .flow import SAMPLE_RATE_HZ
 from .inbox import Inbox
 from .listener import Listener, Placed
@@ -32,8 +32,6 @@ from .wording import failure, warn_of
 
 MAX_UNFINISHED = 8
 """Ended turns without finals before a client that replays fast is held back."""
-
-E = TypeVar("E", bound=BaseException)
 
 Work = Callable[[], list[Placed]]
 """What the listener does for a message or for some audio, in a thread."""
@@ -53,6 +51,7 @@ class Session:
         settings: Its limits, and how long it waits for a lost client.
         metrics: Shared by all sessions.
         log: Of this session.
+        chapter: Where it is kept; None: nowhere.
 
     Attributes:
         session_id: Its identifier.
@@ -76,6 +75,7 @@ class Session:
         settings: Settings,
         metrics: Metrics,
         log: SessionLog,
+        chapter: Chapter | None = None,
     ) -> None:
         self.session_id = session_id
         self.moves = Moves()
@@ -92,6 +92,7 @@ class Session:
         self._threads = threads
         self._metrics = metrics
         self._log = log
+        self._chapter = chapter
         self._inbox = Inbox(sample_bytes, limits.max_unheard_kib * 1024, self.moves)
         self._pace = Pace(limits, sample_bytes * sample_rate_hz, self._hold_back)
         self._max_text_bytes = limits.max_text_kib * 1024
@@ -319,10 +320,14 @@ class Session:
     def _send(self, event: events.Event) -> None:
         if self.backlog.add(event):
             self._metrics.count_limit("max_unread_events")
+        if self._chapter and isinstance(event, KEPT):
+            self.backlog.hold(event)
+            self._chapter.write(event, partial(self._release, event))
         self._metrics.count(event)
         self._log.note(event)
         self.moves.tell()
 
+    def _release(self, event: events.Event) -> None:
         self.backlog.release(event)
         self.moves.tell()
 
@@ -339,11 +344,3 @@ class Session:
     def _fail(self, error: SessionError) -> None:
         self._send(failure(error, self.time_ms))
         self.close_code, self.close_reason = error.close_code, error.code
-
-
-def first_of(group: BaseExceptionGroup[E]) -> E:
-    """Give the first error of a group of groups."""
-    error: E | BaseExceptionGroup[E] = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

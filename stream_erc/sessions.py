@@ -14,6 +14,7 @@ from functools import partial
 
 from . import events
 from .admission import EVERYBODY
+from .archive import Archive
 from .audio import SAMPLE_BYTES
 from .config import Settings
 from .conversation import Conversations
@@ -54,6 +55,9 @@ class Sessions:
         models: Loaded; no session ever loads any.
         vad: Loaded.
         metrics: Told how many there are.
+
+    Raises:
+        JournalError: If what is to be kept cannot be.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Sessions:
             settings.limits.max_idle_conversations,
             partial(metrics.count_limit, "max_idle_conversations"),
         )
+        self._archive = Archive(settings.journal, metrics)
         self._metrics = metrics
         self._kept: dict[str, Kept] = {}
         self._is_draining = False
@@ -104,8 +109,7 @@ class Sessions:
             BadMessage: If a wish cannot be met.
             Overloaded: If there is no room, or will be no time.
         """
-        self._require_possible(start)
-        self._require_room(owner)
+        self._require_possible(start, owner)
         session_id = secrets.token_hex(8)
         session_log = SessionLog(session_id, self._settings.log.content)
         with ExitStack() as stack:
@@ -118,6 +122,7 @@ class Sessions:
                 settings=self._settings,
                 probability=self._vad.stream(),
                 conversation=conversation,
+                tap=stack.enter_context(self._archive.record(session_id)),
             )
             session = Session(
                 session_id,
@@ -130,6 +135,7 @@ class Sessions:
                 settings=self._settings,
                 metrics=self._metrics,
                 log=session_log,
+                chapter=self._archive.open_chapter(session_id, owner, start),
             )
             token = secrets.token_urlsafe(TOKEN_BYTES)
             opening = [self._welcome(session_id, token), *warn_of(unknown, 0)]
@@ -198,6 +204,7 @@ class Sessions:
                 ended.set_result(None)
 
         def end() -> None:
+            self._archive.close()
             self._engine.close()
             self._threads.shutdown()
             with suppress(RuntimeError):  # nobody waits any more: the loop has closed
@@ -215,7 +222,7 @@ class Sessions:
             finally:
                 del self._kept[session.session_id]
 
-    def _require_possible(self, start: events.SessionStart) -> None:
+    def _require_possible(self, start: events.SessionStart, owner: str) -> None:
         if start.language and start.language not in self._languages:
             raise BadMessage(
                 "unknown_language",
@@ -224,6 +231,7 @@ class Sessions:
             )
         if self._is_draining:
             raise Overloaded("shutting_down", "the server shuts down; try another")
+        self._require_room(owner)
 
     def _require_room(self, owner: str) -> None:
         limits = self._settings.limits
@@ -247,6 +255,7 @@ class Sessions:
             resume_token=resume_token if window_s else None,
             protocol=1,
             labels=EMOTIONS,
+            recorded=bool(self._settings.journal.record),
             limits=events.Limits(
                 max_frame_bytes=limits.max_frame_kib * 1024,
                 max_text_bytes=limits.max_text_kib * 1024,

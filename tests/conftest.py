@@ -43,10 +43,10 @@ def vad():
     return SileroVad()
 
 
-def start_server(*arguments):
+def start_server(*arguments, program=("-m", "stream_erc")):
     """Start the product's server on a free port; return the process and its URL."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "stream_erc", "serve", "--port", "0", *arguments],
+        [sys.executable, *program, "serve", "--port", "0", *arguments],
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
@@ -61,15 +61,15 @@ def serve(vad, monkeypatch):
     """Gives a context manager that runs a server in this process.
 
     It gives the server and its address; settings are those of `[server]` and
-    `[limits]`.
+    `[limits]`, and `journal` is a `JournalConfig`.
     """
     from stream_erc import server as server_module
     from stream_erc.admission import Admission
-    from stream_erc.config import ServerConfig, Settings
+    from stream_erc.config import JournalConfig, ServerConfig, Settings
     from stream_erc.limits import LimitsConfig
 
     @asynccontextmanager
-    async def run(models, **settings):
+    async def run(models, journal=JournalConfig(), **settings):  # noqa: B008
         printed = asyncio.Queue()
         monkeypatch.setattr(
             server_module, "print", lambda line, **_: printed.put_nowait(line), False
@@ -80,7 +80,7 @@ def serve(vad, monkeypatch):
             if one.name in settings
         }
         config = ServerConfig(port=0, **settings)
-        joined = Settings(server=config, limits=LimitsConfig(**limits))
+        joined = Settings(server=config, limits=LimitsConfig(**limits), journal=journal)
         server = server_module.Server(joined, Admission(config), models, vad)
         async with asyncio.TaskGroup() as group:
             group.create_task(server.run())
