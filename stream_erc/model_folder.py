@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from .checksum import check_sum
 from .context import VoiceScale
 from .errors import ModelError
 from .flow import EMOTIONS, SENTIMENTS
@@ -81,19 +81,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     for name, wanted in sums.items():
         check_sum(folder / name, wanted)
     return manifest
-
-
-def check_sum(file: Path, wanted: str) -> None:
-    """Refuse a file that is not the one the manifest was written for."""
-    try:
-        got = hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ModelError(f"{file}: expected a model file, got none") from error
-    if got != wanted:
-        raise ModelError(
-            f"{file}: expected SHA-256 {wanted[:12]}…, got {got[:12]}…: damaged, or of "
-            f"another model"
-        )
 
 
 def read_sizes(folder: Path, manifest: dict[str, Any]) -> Sizes:

@@ -12,7 +12,7 @@ PACKAGES = ("stream_erc", "clients", "offline", "benchmarks")
 LEARNING = ("offline.training", "offline.exporting")  # the rooms with torch
 STORIES = [  # ground floor first; a module imports only from stories below its own
     {"errors", "machine"},
-    {"events", "option"},
+    {"events", "option", "checksum"},
     {"flow", "reading", "backlog", "allowance", "limits", "journal_file"},
     {"config"},
     {"settings", "logs", "export"},
