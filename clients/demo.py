@@ -1,7 +1,5 @@
 """A server of its own and a recorded conversation, played at the pace of life.
 
-python -m clients.demo [--keep]
-
 Twelve turns of three actors, each with one feeling; about 40 seconds. The last column
 of the table is what the actor was asked to show. With --keep the server and its page
 stay until Ctrl-C.
@@ -13,7 +11,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -148,15 +146,17 @@ def describe_death(server: asyncio.subprocess.Process, log: IO[bytes]) -> str:
     return f"the server ended with exit code {server.returncode}: {told}"
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo and give its exit code."""
     parser = argparse.ArgumentParser(
-        "clients.demo", description="Play a recorded conversation into a real server."
+        prog="python -m clients.demo",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--keep", action="store_true", help="leave the server and its page open"
     )
-    return run(demonstrate(keep=parser.parse_args().keep))
+    return run(demonstrate(keep=parser.parse_args(argv).keep))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import importlib
 import queue
-import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from clients.errors import MicrophoneFailed
 from clients.lines import View, clean
 from clients.opening import CA_HELP, DEFAULT_URL, ENVIRONMENT, read_token
 from clients.player import in_parallel
-from clients.program import FAILED, FINE, USAGE, complain, run
+from clients.program import FAILED, FINE, USAGE, complain, interrupt_calls, run
 from clients.schedule import CHUNK_S
 from clients.terminal import choose_view
 from stream_erc.events import AudioFormat
@@ -141,7 +140,7 @@ async def listen(arguments: argparse.Namespace, pyaudio: ModuleType) -> int:
         try:
             with (
                 view,
-                interrupt_stops(recorder),
+                interrupt_calls(recorder.stop),
                 recording(pyaudio, recorder, arguments.device, rate_hz),
             ):
                 view.note("listening; Ctrl-C ends the session")
@@ -168,23 +167,6 @@ async def watch(connection: Connection, view: View) -> None:
     """Show everything that the server sends, until the session has ended."""
     async for arrival in connection.arrivals():
         view.show(arrival, connection.send_times)
-
-
-@contextmanager
-def interrupt_stops(recorder: Recorder) -> Iterator[None]:
-    """Let the first Ctrl-C stop the recorder; the second is the usual one."""
-    loop = asyncio.get_running_loop()
-    before = signal.getsignal(signal.SIGINT)
-
-    def stop(*_: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        loop.call_soon_threadsafe(recorder.stop)
-
-    signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

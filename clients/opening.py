@@ -78,11 +78,7 @@ def explain_failure(error: Exception, url: str) -> ConnectionFailed:
     """Make the error for a socket that did not open."""
     match error:
         case InvalidStatus(response=response):
-            told = f"{url}: refused, HTTP {response.status_code}"
-            if response.status_code == 401:
-                told += ": the server wants a token, or another one"
-            elif response.status_code == 429:
-                told += ": too many connections at once; wait a little"
+            told = explain_status(response.status_code, url)
             return ConnectionFailed("refused", told)
         case InvalidURI():
             told = f"expected a URL like {DEFAULT_URL}, got {url}"
@@ -98,6 +94,20 @@ def explain_failure(error: Exception, url: str) -> ConnectionFailed:
             told = f"{url}: no server there ({explain_os_error(error)})"
             return ConnectionFailed("unreachable", told)
     return ConnectionFailed("not_stream_erc", f"{url}: {error}")
+
+
+def explain_status(status: int, url: str) -> str:
+    """Say what an HTTP status in place of a WebSocket means."""
+    if status in (200, 404):  # the path of a page, or of nothing
+        got = "a page" if status == 200 else "nothing"
+        return (
+            f"expected a URL like {DEFAULT_URL}, got {url} with {got} (HTTP {status})"
+        )
+    told = {
+        401: ": the server wants a token, or another one",
+        429: ": too many connections at once; wait a little",
+    }
+    return f"{url}: refused, HTTP {status}{told.get(status, '')}"
 
 
 def read_token() -> str | None:

@@ -27,6 +27,7 @@ class Player:
         gap_s: Silence after each line.
         leave_out: Told of each line that cannot be played.
         note: Told of each line that goes out as text.
+        stopping: Set where nothing more is to be played.
         played: What was played where.
     """
 
@@ -35,6 +36,7 @@ class Player:
     gap_s: float
     leave_out: Callable[[UnplayableFile], None]
     note: Callable[[str], None]
+    stopping: asyncio.Event
     played: list[Played] = field(default_factory=list)
     _n_samples: int = 0
     _noise: np.random.Generator = field(
@@ -42,7 +44,7 @@ class Player:
     )
 
     async def play(self, lines: Sequence[Line], speaker: str) -> None:
-        """Play every line, then end the session.
+        """Play every line, or those before it is stopped, then end the session.
 
         Args:
             lines: Of one dialogue.
@@ -52,6 +54,8 @@ class Player:
         loading = asyncio.create_task(self._load(lines[0]))
         for line, following in zip(lines, upcoming, strict=True):
             samples = await loading
+            if self.stopping.is_set():
+                break
             if following is not None:  # decoded while this one plays
                 loading = asyncio.create_task(self._load(following))
             if line.audio is None:
@@ -62,6 +66,8 @@ class Player:
                     speaker = line.speaker
                     await self.connection.set_speaker(speaker)
                 await self._play_line(line, samples)
+        if self.stopping.is_set():
+            self.note("stopped; Ctrl-C again does not wait for the last results")
         await self.connection.end()
 
     async def _load(self, line: Line) -> Pcm16 | None:
@@ -86,6 +92,8 @@ class Player:
 
     async def _send(self, samples: Pcm16) -> None:
         for begin in range(0, len(samples), CHUNK_SAMPLES):
+            if self.stopping.is_set():
+                return
             chunk = samples[begin : begin + CHUNK_SAMPLES]
             self._n_samples += len(chunk)
             await self.pace.until(self._n_samples)

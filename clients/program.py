@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
-from collections.abc import Coroutine
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 
 from clients.errors import ClientError
 from clients.lines import clean
@@ -17,6 +20,29 @@ def complain(problem: object) -> None:
     """Say on stderr what is wrong."""
     for line in str(problem).splitlines():
         print(clean(line), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def interrupt_calls(stop: Callable[[], object]) -> Iterator[None]:
+    """Let the first Ctrl-C call `stop` on the loop; the second is the usual one.
+
+    Signals reach the main thread alone; in another one this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = signal.getsignal(signal.SIGINT)
+
+    def take(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        loop.call_soon_threadsafe(stop)
+
+    signal.signal(signal.SIGINT, take)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def run(program: Coroutine[None, None, int]) -> int:

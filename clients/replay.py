@@ -10,10 +10,12 @@ and no audio goes into the context unheard.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import itertools
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from clients.connection import Connection, connect
@@ -21,9 +23,16 @@ from clients.errors import UnplayableFile
 from clients.lines import View
 from clients.opening import CA_HELP, DEFAULT_URL, ENVIRONMENT, read_token
 from clients.player import Player, in_parallel
-from clients.program import FAILED, FINE, complain, run
+from clients.program import (
+    FAILED,
+    FINE,
+    INTERRUPTED,
+    complain,
+    interrupt_calls,
+    run,
+)
 from clients.schedule import Pace
-from clients.sources import CORPUS_SUFFIX, FORMAT, RATE_HZ, Line, read_corpus
+from clients.sources import CORPUS_SUFFIX, FORMAT, RATE_HZ, Line, look, read_corpus
 from clients.terminal import choose_view
 from stream_erc import events
 from stream_erc.events import Modality
@@ -33,7 +42,7 @@ EXIT_CODES = """exit codes:
   1    something could not be played (stderr names it; the rest was), or the server
        could not be reached, refused, or broke off
   2    wrong usage
-  130  interrupted
+  130  interrupted; the first Ctrl-C ends the session and waits for its finals
 """
 
 
@@ -79,33 +88,65 @@ class Outcome:
     n_failed: int = 0
 
 
-async def replay(dialogues: Iterable[Sequence[Line]], config: ReplayConfig) -> Outcome:
+async def replay(
+    dialogues: Iterable[Sequence[Line]],
+    config: ReplayConfig,
+    stopping: asyncio.Event | None = None,
+) -> Outcome:
     """Play every dialogue in a session of its own, one after another.
+
+    Args:
+        dialogues: What to play.
+        config: How.
+        stopping: Once it is set nothing more is played; the session ends as it should.
 
     Raises:
         ClientError: If the server cannot be reached, or a session breaks off.
     """
-    outcome = Outcome()
+    outcome, stopping = Outcome(), stopping or asyncio.Event()
     for lines in dialogues:
-        await replay_dialogue(lines, config, outcome)
+        playable = await asyncio.to_thread(look_through, lines, outcome)
+        if playable and not stopping.is_set():
+            await replay_dialogue(playable, config, outcome, stopping)
     return outcome
 
 
 async def play_all(dialogues: Iterable[Sequence[Line]], config: ReplayConfig) -> int:
-    """Play every dialogue and give the exit code."""
-    outcome = await replay(dialogues, config)
+    """Play every dialogue, until Ctrl-C, and give the exit code."""
+    stopping = asyncio.Event()
+    with interrupt_calls(stopping.set):
+        outcome = await replay(dialogues, config, stopping)
+    if stopping.is_set():
+        return INTERRUPTED
     return FAILED if outcome.n_failed else FINE
 
 
+def look_through(lines: Sequence[Line], outcome: Outcome) -> list[Line]:
+    """Give the lines that can be played, before any server hears of them."""
+    playable = []
+    for line in lines:
+        try:
+            if line.audio is not None:
+                look(line.audio)
+            playable.append(line)
+        except UnplayableFile as error:
+            leave_out(error, outcome)
+    return playable
+
+
+def leave_out(error: UnplayableFile, outcome: Outcome) -> None:
+    """Name and count a line that cannot be played."""
+    outcome.n_failed += 1
+    complain(error)
+
+
 async def replay_dialogue(
-    lines: Sequence[Line], config: ReplayConfig, outcome: Outcome
+    lines: Sequence[Line],
+    config: ReplayConfig,
+    outcome: Outcome,
+    stopping: asyncio.Event,
 ) -> None:
     """Play one dialogue, show what comes back, and count both in `outcome`."""
-
-    def leave_out(error: UnplayableFile) -> None:
-        outcome.n_failed += 1
-        complain(error)
-
     speaker = next((line.speaker for line in lines if line.audio), lines[0].speaker)
     view = choose_view(as_json=config.as_json)
     async with connect(
@@ -120,7 +161,14 @@ async def replay_dialogue(
         ca=config.ca,
     ) as connection:
         pace = Pace(RATE_HZ, config.speed)
-        player = Player(connection, pace, config.gap_s, leave_out, view.note)
+        player = Player(
+            connection,
+            pace,
+            config.gap_s,
+            partial(leave_out, outcome=outcome),
+            view.note,
+            stopping,
+        )
         try:
             with view:
                 await in_parallel(

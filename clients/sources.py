@@ -129,6 +129,20 @@ def load(line: Line) -> Pcm16:
     return cut
 
 
+def look(file: Path) -> None:
+    """See whether a file can be played, by its first block.
+
+    Raises:
+        UnplayableFile: If not.
+    """
+    try:
+        first = next(decode_blocks(file), None)
+    except (OSError, ValueError, av.error.FFmpegError) as error:
+        raise UnplayableFile(f"{file}: {explain(error)}") from error
+    if first is None:
+        raise UnplayableFile(f"{file}: holds no audio")
+
+
 @lru_cache(maxsize=2)  # lines of a corpus often cut one file, or one per speaker
 def decode(file: Path) -> Pcm16:
     """Decode any audio file, or the first sound track of a video.

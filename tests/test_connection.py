@@ -245,6 +245,24 @@ async def test_a_server_of_another_kind_is_recognized(reply, code):
     assert failed.value.code == code
 
 
+@pytest.mark.parametrize(
+    ("status", "got"), [(b"200 OK", "a page"), (b"404 Not Found", "nothing")]
+)
+async def test_a_wrong_path_is_answered_with_the_right_one(status, got):
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        told = f"expected a URL like ws://.*/v1/stream, got ws://.*/other with {got}"
+        with pytest.raises(ConnectionFailed, match=told):
+            async with connect(f"ws://127.0.0.1:{port}/other", audio=AUDIO):
+                pass
+
+
 # --- sessions that break off ----------------------------------------------------
 
 

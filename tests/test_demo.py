@@ -133,6 +133,14 @@ async def test_the_page_stays_open_where_that_is_asked_for(monkeypatch, capsys):
 # --- the recordings -----------------------------------------------------------------
 
 
+def test_help_explains_and_starts_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(demo, "demonstrate", lambda **_: pytest.fail("it plays"))
+    with pytest.raises(SystemExit) as done:
+        demo.main(["--help"])
+    assert done.value.code == 0
+    assert "--keep" in capsys.readouterr().out
+
+
 def test_the_demo_is_a_minute_of_three_speakers_with_a_feeling_each():
     lines = list(read_corpus(demo.CORPUS))
     assert all(isinstance(line, Line) for line in lines)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,17 @@ async def run(url, *arguments):
     """Run the command; it has an event loop of its own, so it needs a thread."""
     argv = ["--url", url, "--speed", "max", *map(str, arguments)]
     return await asyncio.to_thread(replay.main, argv)
+
+
+async def start(url, *options):
+    """Start the command in a process of its own, which signals can reach."""
+    command = [sys.executable, "-m", "clients.replay", str(SHORT), "--url", url]
+    return await asyncio.create_subprocess_exec(
+        *command,
+        *options,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
 
 
 def write_corpus(folder, *lines):
@@ -206,6 +218,57 @@ async def test_a_corpus_with_a_missing_file_and_a_broken_line_plays_the_rest(
     assert errors[0].startswith(f"{corpus}:3: ")
     assert errors[1] == f"{tmp_path / 'gone.flac'}: No such file or directory"
     assert len(audio_between(heard)[1]) == len(decode(SHORT)) + RATE_HZ
+
+
+async def test_files_are_looked_at_before_a_session_is_opened(tmp_path, capsys):
+    heard = []
+    async with scripted_server(recorder(heard)) as url:
+        assert await run(url, tmp_path / "none.wav", "--json") == 1
+    assert heard == []
+    assert capsys.readouterr().err == (
+        f"{tmp_path / 'none.wav'}: No such file or directory\n"
+    )
+
+
+async def test_ctrl_c_ends_the_session_and_the_finals_are_waited_for():
+    at_end = asyncio.Event()
+
+    async def script(socket):
+        await open_session(socket)
+        async for message in socket:
+            if isinstance(message, str):
+                assert json.loads(message)["type"] == "session.end"
+                at_end.set()
+                await say(socket, *one_turn(), ENDED)
+                await socket.close()
+            elif not interrupted:
+                interrupted.append(True)
+                process.send_signal(signal.SIGINT)
+
+    interrupted = []
+    async with scripted_server(script) as url:
+        process = await start(url, "--gap-s", "3600")
+        out, errors = await process.communicate()
+    assert at_end.is_set() and process.returncode == 130
+    assert b"Kids are talking." in out.splitlines()[-1]
+    assert b"Ctrl-C again" in out and errors == b""
+
+
+async def test_the_second_ctrl_c_does_not_wait():
+    async def script(socket):
+        await open_session(socket)
+        async for message in socket:
+            if isinstance(message, str):  # the end, which is never answered
+                process.send_signal(signal.SIGINT)
+            elif not interrupted:
+                interrupted.append(True)
+                process.send_signal(signal.SIGINT)
+
+    interrupted = []
+    async with scripted_server(script) as url:
+        process = await start(url, "--gap-s", "3600")
+        await process.communicate()
+    assert process.returncode == 130
 
 
 async def test_a_server_that_is_not_there_is_one_line_and_exit_1(capsys):
