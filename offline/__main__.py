@@ -16,6 +16,7 @@ import sys
 from importlib import import_module
 
 from stream_erc.errors import StreamErcError, reason
+from stream_erc.version import VERSION
 
 COMMANDS = {
     "read": "bring a published corpus into corpus files",
@@ -34,6 +35,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"stream-erc {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, about in COMMANDS.items():
         module = import_module(f"{__package__}.commands.{name}")

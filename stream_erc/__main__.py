@@ -19,6 +19,7 @@ from .errors import StreamErcError, reason
 from .logs import fields, open_log
 from .machine import usable_cores
 from .settings import explain, read_settings
+from .version import VERSION
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +135,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = Parser(
         "stream-erc", description="Emotion recognition in live conversations."
     )
+    parser.add_argument("--version", action="version", version=f"stream-erc {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True)
     server = commands.add_parser(
         "serve",

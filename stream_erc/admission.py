@@ -165,7 +165,7 @@ def read_tokens(path: Path) -> dict[bytes, str]:
     """Read a file of lines `NAME SHA256HEX`; `#` begins a comment.
 
     Returns:
-        Hash to name; empty where nobody may come in.
+        Hash to name; empty where nobody may come in, which is logged.
 
     Raises:
         ConfigError: Names file and line, and nothing that stands there: it may be
@@ -199,6 +199,12 @@ def read_tokens(path: Path) -> dict[bytes, str]:
                 f"{where}: expected a name and a hash of its own, got one from above"
             )
         owners[bytes.fromhex(digest)] = name
+    if not owners:
+        log.warning(
+            "%s: no token in it, so nobody can come in; `stream-erc token NAME` makes "
+            "one",
+            path,
+        )
     return owners
 
 

@@ -149,10 +149,19 @@ def test_tokens_are_long_and_never_the_same():
 # --- the file ------------------------------------------------------------------
 
 
-def test_an_empty_file_lets_nobody_in(tmp_path):
+def test_an_empty_file_lets_nobody_in_and_that_is_logged(tmp_path, caplog):
     (tmp_path / "none").write_text("# nobody\n")
+    asked = asking(tmp_path / "none")
     with pytest.raises(NotAllowed):
-        asking(tmp_path / "none").admit(bearing("a"))
+        asked.admit(bearing("a"))
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert f"{tmp_path / 'none'}: no token in it, so nobody" in record.getMessage()
+
+
+def test_a_file_with_tokens_is_read_without_a_warning(file, caplog):
+    asking(file)
+    assert not caplog.records
 
 
 HASH = hash_token("a").hex()

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("stream_erc", "clients", "offline", "benchmarks")
 LEARNING = ("offline.training", "offline.exporting")  # the rooms with torch
 STORIES = [  # ground floor first; a module imports only from stories below its own
-    {"errors", "machine"},
+    {"errors", "machine", "version"},
     {"events", "option", "checksum"},
     {"flow", "reading", "backlog", "allowance", "limits", "journal_file"},
     {"config"},

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from recording import TIMEOUT_S
 
+from offline.__main__ import main as workshop
 from stream_erc.__main__ import main
 from stream_erc.config import DEFAULT_MODEL
 from stream_erc.settings import explain
+from stream_erc.version import VERSION
 
 
 @pytest.fixture
@@ -112,6 +114,14 @@ def test_a_model_that_cannot_be_loaded_stops_the_start_with_one_line(
     refused, arguments, told
 ):
     assert tells(refused(*arguments), *told)
+
+
+@pytest.mark.parametrize("command", [main, workshop])
+def test_every_command_tells_the_version_that_is_installed(command, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        command(["--version"])
+    assert leaving.value.code == 0
+    assert capsys.readouterr().out == f"stream-erc {VERSION}\n"
 
 
 def test_a_port_in_use_stops_the_start_with_one_line():
