@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from stream_erc.config import require
+from stream_erc.option import require
 
 from .hearing import PLAIN, Hearing
 
