@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .admission import Admission, hash_token, make_token, require_name
+from .config import Settings
 from .errors import StreamErcError, reason
+from .health import ask
 from .logs import fields, open_log
 from .machine import usable_cores
 from .settings import explain, read_settings
@@ -36,13 +38,19 @@ SHORT = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code: 0, or 2 for what cannot start."""
+    """Run the command.
+
+    Returns:
+        Its exit code: 0, 1 for a server that is not well, or 2 for what cannot start.
+    """
     options = make_parser().parse_args(arguments)
     try:
         if options.command == "token":
             print_token(options.name)
         elif options.command == "export":
             export_journal(options)
+        elif options.command == "health":
+            return tell_health(options)
         else:
             serve(options)
     except (StreamErcError, OSError) as error:
@@ -55,14 +63,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def serve(options: argparse.Namespace) -> None:
-    """Load the models, then open the socket, and serve until told to stop."""
+def join_settings(options: argparse.Namespace) -> Settings:
+    """Join the settings file and what the command line has of settings.
+
+    Raises:
+        ConfigError: If something does not fit.
+    """
     overrides = {
         name: value
         for name, _, _, _ in explain()
-        if (value := getattr(options, name)) is not None
+        if (value := getattr(options, name, None)) is not None
     }
-    settings = read_settings(options.config, overrides)
+    return read_settings(options.config, overrides)
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Load the models, then open the socket, and serve until told to stop."""
+    settings = join_settings(options)
     open_log(settings.log, logging.INFO if options.verbose else logging.WARNING)
     log.info("usable cores", extra=fields(cores=usable_cores()))
     admission = Admission(settings.server)
@@ -80,6 +97,15 @@ def serve(options: argparse.Namespace) -> None:
         log.warning("a model still works on something; it is left")
         logging.shutdown()
         os._exit(0)  # an orderly exit would wait for its thread, or crash in it
+
+
+def tell_health(options: argparse.Namespace) -> int:
+    """Print what the server of these settings says; give the exit code."""
+    is_well, told = ask(
+        join_settings(options).server, "/readyz" if options.ready else "/healthz"
+    )
+    print(told, file=sys.stdout if is_well else sys.stderr)
+    return 0 if is_well else 1
 
 
 def print_token(name: str) -> None:
@@ -158,6 +184,19 @@ def make_parser() -> argparse.ArgumentParser:
         "--server.tokens. The server keeps hashes alone.",
     )
     token.add_argument("name", metavar="NAME", help="whose it is; tells owners apart")
+    health = commands.add_parser(
+        "health",
+        help="ask the server on this machine how it is",
+        description="Ask the server on this machine whether it is alive; give it the "
+        "settings of that server. Exit code 0: it is; 1: it is not; 2: wrong settings.",
+    )
+    health.add_argument("--config", type=Path, metavar="FILE", help="its settings file")
+    health.add_argument(
+        "--ready", action="store_true", help="ask whether it takes sessions, too"
+    )
+    for name, kind, default, text in explain():
+        if name.startswith("server."):
+            add_setting(health, name, kind, default, text)
     add_export(commands.add_parser("export", help="write a journal for others to read"))
     return parser
 

@@ -15,7 +15,7 @@ STORIES = [  # ground floor first; a module imports only from stories below its 
     {"events", "option", "checksum"},
     {"flow", "reading", "backlog", "allowance", "limits", "journal_file"},
     {"config"},
-    {"settings", "logs", "export"},
+    {"settings", "logs", "export", "health"},
     {"audio", "vad", "turns", "asr", "gates", "agreement", "functionals", "context"}
     | {"layers"},
     {"model", "model_folder"},
