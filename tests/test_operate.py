@@ -12,7 +12,7 @@ from test_layers import ROOT
 from stream_erc import server
 from stream_erc.__main__ import make_parser
 from stream_erc.metrics import Metrics
-from stream_erc.settings import read_settings
+from stream_erc.settings import explain, read_settings
 
 OPERATE = ROOT / "docs" / "operate"
 
@@ -185,3 +185,25 @@ def test_what_the_image_runs_is_taken_by_the_product(steps):
     config = takes(*arguments).config
     assert config == takes(*json.loads(command)).config
     assert f"docs/operate/{SETTINGS.name} {config}" in all_of(steps, "COPY")
+
+
+# --- the manual ----------------------------------------------------------------
+
+
+@pytest.fixture
+def manual():
+    return (ROOT / "docs" / "operate.md").read_text()
+
+
+def test_the_manual_names_metrics_settings_and_files_that_there_are(manual):
+    metrics = set(re.findall(r"\b(?:stream_erc|process)_[a-z_]+", manual))
+    families = {
+        re.sub(r"_(total|bucket|sum|count)$", "", name) for name in told_names()
+    }
+    assert metrics <= told_names() | families
+    known = {name for name, *_ in explain()}
+    tables = "|".join({name.partition(".")[0] for name in known})
+    named = set(re.findall(rf"\b((?:{tables})\.[a-z_]+)\b", manual))
+    assert named - {name for name in named if name.endswith(".toml")} <= known
+    for file in re.findall(r"\]\(([^)#]+)\)", manual):
+        assert (ROOT / "docs" / file).exists(), file
