@@ -3,7 +3,8 @@
 Every turn is played in order, lines without a label as context. What a line has is
 used: its words, its recording, or published features of it; where it has no words, the
 recognizer gives them. The scores compare with published ones only where the corpus, the
-split, the classes and the context are the same.
+split, the classes and the context are the same. Macro F1 and UAR (recall) are means
+over the classes that occur among the labels scored; those that nobody has do not count.
 
 A run folder of `train` is scored through a model folder made of it meanwhile, with the
 weights as they were trained (float32); that alone needs the extra `train`.

@@ -1,8 +1,9 @@
 """Train by a recipe: Stage 0, I, II, III, each once; a run that was stopped goes on.
 
-The corpora of the recipe are folders in --corpora, each with train.jsonl,
-validation.jsonl and test.jsonl. Everything that is learned stays in the run folder;
-`figures.json` there says what each stage reaches, `logs` is for TensorBoard.
+The corpora of the recipe are folders in --corpora, each with train.jsonl, and with
+validation.jsonl and test.jsonl; those of validation choose, and at least one must be
+there. Everything that is learned stays in the run folder; `figures.json` there says
+what each stage reaches (weighted F1), `logs` is for TensorBoard.
 
 On several GPUs: accelerate launch -m offline train ...
 """
@@ -21,44 +22,72 @@ STAGES = ("stage0", "text", "voices", "vectors", "dialogue")  # as they follow
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument(
-        "--run", type=Path, required=True, help="folder of what is trained"
+    add = parser.add_argument
+    add(
+        "--run",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="required: run folder, made if missing",
     )
-    parser.add_argument(
-        "--corpora", type=Path, required=True, help="folder of the corpora"
+    add(
+        "--corpora",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="required: holds a folder for each corpus of the recipe",
     )
-    parser.add_argument(
-        "--recipe", type=Path, default=DEFAULT_RECIPE, help="TOML file; default: ours"
+    add(
+        "--recipe",
+        type=Path,
+        default=DEFAULT_RECIPE,
+        metavar="FILE",
+        help="TOML (default: that of the shipped model, default.toml)",
     )
-    parser.add_argument(
+    add(
         "--labels",
         type=Path,
         action="append",
         default=[],
-        help="label file for Stage 0; may be given several times",
+        metavar="FILE",
+        help="label file for Stage 0, which does nothing without one; may be repeated",
     )
-    parser.add_argument("--text-encoder", help="hub name or folder; default: recipe's")
-    parser.add_argument(
+    add(
+        "--text-encoder",
+        metavar="NAME",
+        help="hub name or folder (default: the recipe's, a hub name)",
+    )
+    add(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="change the recipe, as in dialogue.causal=false; several times if need be",
+        help="change the recipe, as in dialogue.causal=false; may be repeated",
     )
-    parser.add_argument(
-        "--stage", choices=STAGES, default=STAGES[-1], help="the last one; default: all"
+    add("--strict", action="store_true", help="stop at the first problem of a corpus")
+    add_stages(parser)
+
+
+def add_stages(parser: argparse.ArgumentParser) -> None:
+    """Describe which stages are trained, and which are there already."""
+    add = parser.add_argument
+    add(
+        "--stage",
+        choices=STAGES,
+        default=STAGES[-1],
+        help="end after this one (default: %(default)s, the last)",
     )
-    parser.add_argument(
-        "--start", type=Path, help="another run folder, to take its first stages over"
+    add(
+        "--start",
+        type=Path,
+        metavar="DIR",
+        help="another run folder; the stages before --first are taken from it",
     )
-    parser.add_argument(
+    add(
         "--first",
         choices=STAGES[1:],
         default="text",
-        help="with --start, the first stage to train anew; default: text",
-    )
-    parser.add_argument(
-        "--strict", action="store_true", help="stop at the first problem of a corpus"
+        help="with --start, the first stage to train anew (default: %(default)s)",
     )
 
 

@@ -13,6 +13,9 @@ of the words' tokens; not calibrated). No line has an emotion yet. A turn whose 
 the server would reject (a sigh, a laugh, noise) stays, as there, a turn without text
 and confidence.
 
+Who speaks is not found out: all turns are of "speaker". Write the names into the lines
+where several people share a channel; they count within a dialogue alone.
+
 With `--channels split` every channel is a speaker of its own ("channel 1", ...), their
 turns merged in the order in which they start. A line names its `channel`, from 0, and
 the voice is later read from that one alone.
