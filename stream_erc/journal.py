@@ -35,6 +35,9 @@ PURGE_INTERVAL_S = 3600.0
 PURGE_ENTRIES = 1000
 """Removed at once; finals do not wait for more."""
 
+CLOSE_S = 5.0
+"""A server that shuts down waits so long for the disk."""
+
 DAY_MS = 86_400_000
 
 
@@ -87,9 +90,12 @@ class Journal:
             tell()
 
     def close(self) -> None:
-        """Write what has come, and stop."""
-        self._inbox.put(None)
-        self._thread.join()
+        """Write what has come, and stop; a disk that does not answer is left alone."""
+        with suppress(queue.Full):
+            self._inbox.put(None, timeout=CLOSE_S)
+        self._thread.join(CLOSE_S)
+        if self._thread.is_alive():
+            log.error("the journal could not be closed; its last entries are lost")
 
     def _run(self) -> None:
         is_last = False

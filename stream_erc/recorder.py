@@ -39,6 +39,9 @@ SAMPLE_BYTES = 2
 HEADER_BYTES = 44
 MAX_SIZE = 0xFFFFFFFF  # of a WAV file, 37 hours; players read longer ones to the end
 PURGE_INTERVAL_S = 3600.0
+CLOSE_S = 5.0
+"""A server that shuts down waits so long for the disk."""
+
 DAY_S = 86_400
 OURS = re.compile(r"[0-9a-f]{16}\.wav")
 
@@ -122,9 +125,12 @@ class Recorder:
             self._metrics.recording_lost.inc()
 
     def close(self) -> None:
-        """Write what has come, and stop."""
-        self._blocks.put(None)
-        self._thread.join()
+        """Write what has come, and stop; a disk that does not answer is left alone."""
+        with suppress(queue.Full):
+            self._blocks.put(None, timeout=CLOSE_S)
+        self._thread.join(CLOSE_S)
+        if self._thread.is_alive():
+            log.error("recordings could not be closed; their last seconds are lost")
 
     def _require_writable(self) -> None:
         try:

@@ -266,6 +266,18 @@ def test_a_disk_that_does_not_answer_holds_nobody_beyond_its_room(path, monkeypa
     assert len(kept(path)) == 50 - n_lost
 
 
+def test_a_disk_that_does_not_answer_does_not_keep_the_server(
+    path, monkeypatch, caplog
+):
+    monkeypatch.setattr(journal_module, "CLOSE_S", 0.05)
+    answers = threading.Event()
+    monkeypatch.setattr(JournalFile, "append", lambda *_: answers.wait(TIMEOUT_S))
+    with writing(path) as (journal, _):
+        journal.write(entry(0), lambda: None)
+    assert "could not be closed" in caplog.text
+    answers.set()
+
+
 # --- what is too old --------------------------------------------------------------
 
 

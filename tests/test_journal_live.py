@@ -114,13 +114,15 @@ async def test_nothing_is_sent_before_it_is_written(served, path, monkeypatch):
     monkeypatch.setattr("stream_erc.archive.MAX_HELD_S", TIMEOUT_S)
     async with served() as (server, url):
         opening = asyncio.create_task(record(url, [TURN]))
-        await until_sessions(url, 1)
-        [one] = server._sessions._kept.values()
-        while not one.session.backlog.n_unsent:
-            await one.session.moves.wait()
-        assert one.session.backlog.next_seq == 0
-        assert not kept(path)
-        may_write.set()
+        try:
+            await until_sessions(url, 1)
+            [one] = server._sessions._kept.values()
+            while not one.session.backlog.n_unsent:
+                await one.session.moves.wait()
+            assert one.session.backlog.next_seq == 0
+            assert not kept(path)
+        finally:
+            may_write.set()
         heard = await opening
     assert in_journal(path, heard) == as_kept(heard)
 
