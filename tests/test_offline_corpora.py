@@ -210,7 +210,8 @@ def test_a_file_without_an_utterance_is_refused(content, file):
 
 
 def test_a_missing_file_is_refused(file):
-    with pytest.raises(ConfigError, match=rf"{file}: expected a corpus file, got: no such"):
+    told = rf"{file}: expected a corpus file, got: no such file"
+    with pytest.raises(ConfigError, match=told):
         read_corpus(file)
 
 
