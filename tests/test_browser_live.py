@@ -203,3 +203,12 @@ async def test_a_file_without_sound_is_told_of(server_url, tmp_path):
         (tmp_path / "other.jsonl").write_text("{}\n")
         await page.set_input_files("#file", tmp_path / "other.jsonl")
         await page.wait_for_selector("#problem[data-code=not_ours]")
+
+
+async def test_somebody_whose_sound_is_kept_is_told(own_server, voice, tmp_path):
+    _, url = own_server("--record", str(tmp_path / "kept"))
+    async with browsing(url, voice=voice) as page:
+        await page.click("#start")
+        await wait_for_state(page, "open")
+        told = await page.inner_text("#state-text")
+        assert told == "Listening – the server keeps the sound"

@@ -6,7 +6,7 @@ import { clock, drawMark, LABELS, percent } from "./emotions.js";
 import { save, toMessages } from "./export.js";
 import { Focus } from "./focus.js";
 import { Session } from "./protocol.js";
-import { describeProblem, STATES } from "./states.js";
+import { describeProblem, RECORDED, STATES } from "./states.js";
 import { Timeline } from "./timeline.js";
 import { median, noteWaits } from "./timing.js";
 import { TurnList } from "./turns.js";
@@ -130,8 +130,10 @@ async function diagnose() {
 function enter(next) {
   state = next;
   document.body.dataset.state = next === "open" && file ? "playing" : next;
-  find("state-text").textContent = STATES[document.body.dataset.state];
   const isLive = LIVE.includes(next);
+  const isRecorded = isLive && session?.started?.recorded;
+  const word = STATES[document.body.dataset.state];
+  find("state-text").textContent = isRecorded ? `${word} – ${RECORDED}` : word;
   const button = find("start");
   button.textContent = isLive ? "Stop" : file ? "Play" : "Start";
   button.disabled = next === "asking" || next === "finishing";

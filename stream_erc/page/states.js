@@ -13,6 +13,9 @@ export const STATES = {
   failed: "Stopped",
 };
 
+/** Of a session whose audio the server keeps. */
+export const RECORDED = "the server keeps the sound";
+
 /** By code of a `CaptureFailed`, of a failed `Session`, or of the server: title, advice. */
 const PROBLEMS = {
   insecure: [
