@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 
 LOCK := docs/operate/requirements.lock
 
-.PHONY: demo serve check audit test test-slow bench lock sbom clean
+.PHONY: demo serve check audit test test-slow bench bench-models lock sbom clean
 
 demo: .venv/core  ## play a recorded conversation live; ARGS=--keep leaves the page open
 	$(RUN) -m clients.demo $(ARGS)
@@ -29,9 +29,12 @@ test: .venv/dev  ## everything that runs in minutes
 test-slow: .venv/dev  ## the rest
 	$(RUN) -m pytest -q -m slow
 
-bench: .venv/dev  ## latency, accuracy and cost, on the clips of tests/audio
-	$(RUN) -m benchmarks.latency --sessions 1
-	$(RUN) -m benchmarks.latency --sessions 4
+bench: .venv/dev  ## latency, load and peers in ten minutes; the first time installs the peers
+	$(RUN) -m benchmarks.latency
+	$(RUN) -m benchmarks.load --first 8 --seconds 30
+	$(RUN) -m benchmarks.peers
+
+bench-models: .venv/dev  ## how right it is, and what the networks cost
 	$(RUN) -m benchmarks.accuracy
 	$(RUN) -m benchmarks.networks
 

@@ -1,0 +1,1 @@
+"""The peers' servers; run by the Python of their own environment, with a port."""
