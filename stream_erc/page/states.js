@@ -44,6 +44,15 @@ const PROBLEMS = {
   ],
   not_ready: ["The server takes no one at the moment", "Try again in a while."],
   server_full: ["The server is full", "Try again in a while."],
+  owner_full: [
+    "This token has too many sessions",
+    "End one elsewhere, or try again in a while.",
+  ],
+  session_too_long: [
+    "The session has reached its longest",
+    "All that was said is here. Start again to go on.",
+  ],
+  idle: ["Nothing was heard for too long", "All that was said is here. Start again."],
   shutting_down: ["The server shuts down", "Try again in a while."],
   slow_reader: [
     "This browser fell behind",
