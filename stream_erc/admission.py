@@ -252,10 +252,13 @@ def open_wire_log() -> logging.Logger:
     """Give the log of the WebSocket library, without what clients sent.
 
     At debug level it would hold request lines and headers, tokens among them. At info
-    level it has a line for each file of the page, so it is as quiet as the rest.
+    level it has two lines for each probe and each file of the page, so it is always one
+    level quieter than the rest.
     """
     wire_log = logging.getLogger(f"{__name__}.wire")
-    wire_log.setLevel(max(logging.INFO, log.getEffectiveLevel()))
+    is_loud = log.isEnabledFor(logging.DEBUG)
+    least = logging.INFO if is_loud else logging.WARNING
+    wire_log.setLevel(max(least, log.getEffectiveLevel()))
     wire_log.addFilter(leave_out_request)
     return wire_log
 

@@ -344,6 +344,14 @@ def test_the_log_of_the_wire_is_never_at_debug_level(caplog):
     caplog.set_level(logging.DEBUG)
     wire_log = open_wire_log()
     assert not wire_log.isEnabledFor(logging.DEBUG)
+    assert wire_log.isEnabledFor(logging.INFO)
+
+
+def test_probes_leave_no_lines_in_the_log_of_the_wire(caplog):
+    caplog.set_level(logging.INFO)
+    wire_log = open_wire_log()
+    assert not wire_log.isEnabledFor(logging.INFO)
+    assert wire_log.isEnabledFor(logging.WARNING)
 
 
 def test_a_broken_handshake_is_logged_without_what_came(caplog):
