@@ -179,6 +179,7 @@ def report(
     print_table(("count", ""), list(counts.items()))
     print_table(("server", ""), list(around.items()))
     print_targets(targets)
+    print(f"machine load before: {observed.machine['load_1_min']}")
     figures = {"waiting_ms": spreads, "client_ms": own, **counts, **around}
     print_document("latency", describe(options, observed.machine), figures, targets)
 
