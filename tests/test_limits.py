@@ -22,6 +22,7 @@ from recording import (
     talk,
 )
 from scripted_models import Loudness, ScriptedModels, conversation, sentence
+from simulated import SimulatedLoop, World
 from talking import END
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -30,6 +31,7 @@ from clients.connection import connect
 from clients.errors import ConnectionFailed, ConnectionLost
 from clients.sources import FORMAT
 from stream_erc.admission import hash_token, make_token, network_of
+from stream_erc.config import Settings
 from stream_erc.limits import LimitsConfig
 
 ANN, BEN = make_token(), make_token()
@@ -317,16 +319,25 @@ async def test_a_session_whose_client_is_silent_is_finished(served):
         assert limited(server, "idle_timeout_s") == 1
 
 
-async def test_a_session_that_says_anything_at_all_is_not_idle(served):
-    async with served(idle_timeout_s=1.0) as (_, url), talk(url) as wire:
-        loop = asyncio.get_running_loop()
-        end_s = loop.time() + 1.6
-        while loop.time() < end_s:
-            await wire.say({"type": "ping", "id": 1})
-            assert (await wire.hear())["type"] == "pong"
-            await asyncio.sleep(0.05)
-        await wire.say(END)
-        assert (await wire.hear_all())[-1]["type"] == "session.ended"
+def test_a_session_that_says_anything_at_all_is_not_idle(monkeypatch):
+    settings = Settings(limits=LimitsConfig(idle_timeout_s=10.0))
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        runner.run(ping_for_a_while(World(settings, monkeypatch)))
+
+
+async def ping_for_a_while(world):
+    clock = asyncio.get_running_loop().time
+    socket = world.dial()
+    await socket.say(json.dumps(START))
+    for number in range(MANY):
+        await asyncio.sleep(9.0)
+        await socket.say(json.dumps({"type": "ping", "id": number}))
+    silent_s = clock()
+    await socket.until_closed()
+    assert clock() - silent_s == pytest.approx(10.0, abs=0.01)
+    kinds = [json.loads(text)["type"] for text in socket.heard]
+    assert kinds == ["session.started", *["pong"] * MANY, "error", "session.ended"]
+    await world.until_empty()
 
 
 async def test_a_session_that_is_too_long_is_finished(served):
