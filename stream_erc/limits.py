@@ -38,7 +38,7 @@ class LimitsConfig:
     max_pace: float = setting(
         32.0, "seconds of audio a second of one session; more is held back"
     )
-    pace_burst_s: float = setting(60.0, "seconds of audio that may come at once")
+    pace_burst_s: float = setting(120.0, "seconds of audio that may come at once")
     max_unheard_kib: int = setting(
         1024, "KiB of a session's audio that wait to be heard; more is held back"
     )
