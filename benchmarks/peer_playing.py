@@ -33,7 +33,7 @@ from clients.sources import RATE_HZ, Pcm16
 CHUNK_SAMPLES = RATE_HZ // 10  # 100 ms: smaller ones cost WhisperLive more
 READY_TIMEOUT_S = 120.0
 QUIET_S = 2.0  # one that has answered all and says nothing new for so long is done
-PATIENCE_S = 35.0  # one that has not, after its last news: WhisperLive gives up after 30
+PATIENCE_S = 35.0  # one that has not, after its news: WhisperLive gives up after 30
 LAST_WORD_S = 60.0  # but no longer than this after the end
 
 Message = dict[str, Any]
