@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from .config import Settings
 from .errors import StreamErcError, reason
 from .health import ask
 from .logs import fields, open_log
-from .machine import usable_cores
+from .machine import give_way, usable_cores
 from .settings import explain, read_settings
 from .version import VERSION
 
@@ -88,7 +89,10 @@ def serve(options: argparse.Namespace) -> None:
     from .vad import SileroVad
 
     started_s = time.perf_counter()
-    models, vad = Models(settings), SileroVad()
+    # CTranslate2's threads are as nice as the one that starts them.
+    with ThreadPoolExecutor(1, "load", initializer=give_way) as loader:
+        models = loader.submit(Models, settings).result()
+    vad = SileroVad()
     load_s = time.perf_counter() - started_s
     log.info("models are loaded", extra=fields(stage="load", ms=round(load_s * 1000)))
     server = Server(settings, admission, models, vad)

@@ -2,12 +2,20 @@
 
 import os
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_erc.machine import ancestors, count_affine, usable_cores
+from stream_erc.machine import (
+    NICENESS,
+    ancestors,
+    count_affine,
+    give_way,
+    usable_cores,
+)
 
 MANY = 64
 
@@ -99,3 +107,23 @@ def test_no_group_leads_out_of_its_mount(tmp_path_factory, group):
     mount = tmp_path_factory.getbasetemp()
     for folder in ancestors(mount, group):
         assert folder.resolve().is_relative_to(mount.resolve())
+
+
+# --- niceness -----------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are nice on Linux alone")
+def test_who_gives_way_does_so_with_the_threads_it_starts_and_no_other():
+    def niceness():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def give_way_and_start_another():
+        give_way()
+        with ThreadPoolExecutor(1) as another:
+            return niceness(), another.submit(niceness).result()
+
+    before = niceness()
+    with ThreadPoolExecutor(1) as thread:
+        nice = thread.submit(give_way_and_start_another).result()
+    assert nice == (before + NICENESS, before + NICENESS)
+    assert niceness() == before
