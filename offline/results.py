@@ -3,7 +3,8 @@
 RUNS holds EXPERIMENT/VARIANT/seed-N, each a run folder. Each experiment becomes
 DOCS/results/EXPERIMENT.json, and the table between its two marks in DOCS/results.md is
 written anew; so are the tables of the reports that `evaluate --report` left in
-DOCS/results/served. The words around the tables are nobody's but the author's.
+DOCS/results/served, and of the forms that `export` tried for RUNS/../models/NAME. The
+words around the tables are nobody's but the author's.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 STAGES = {"text": "I text", "voice": "I voice", "context": "II", "fusion": "III"}
 SERVED = "served"
+MODELS = "models"
 MARKS = re.compile(r"(<!-- (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Figures = dict[str, list[float]]
@@ -147,6 +149,18 @@ def conditions_of(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str,
         yield f"noise at {each['snr_db']:.0f} dB", each
 
 
+def table_of_forms(models: Path) -> Iterator[str]:
+    """Give what `export` measured of each form of the models' text encoders."""
+    yield "| model | weights | MB | weighted F1, validation | ms a text |"
+    yield "|---|---|---|---|---|"
+    for file in sorted(models.glob("*/manifest.json")):
+        for form in json.loads(file.read_text(encoding="utf-8"))["about"]["forms"]:
+            yield (
+                f"| {file.parent.name} | {form['form']} | {form['megabytes']} | "
+                f"{form['weighted_f1'] * 100:.1f} | {form['ms_per_text']} |"
+            )
+
+
 def write_tables(page: Path, tables: Mapping[str, Sequence[str]]) -> None:
     """Put tables between their marks; marks without a table keep what they have."""
 
@@ -179,6 +193,8 @@ def main(arguments: Sequence[str]) -> int:
     if served.is_dir():
         tables[SERVED] = list(table_of_reports(served))
         tables["conditions"] = list(table_of_conditions(served))
+    if (runs.parent / MODELS).is_dir():
+        tables["forms"] = list(table_of_forms(runs.parent / MODELS))
     write_tables(docs / "results.md", tables)
     return 0
 

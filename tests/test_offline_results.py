@@ -20,6 +20,9 @@ Words stay.
 <!-- conditions -->
 <!-- end -->
 
+<!-- forms -->
+<!-- end -->
+
 <!-- other -->
 kept
 <!-- end -->
@@ -104,3 +107,15 @@ def test_tables_are_put_between_their_marks_and_words_stay(runs, tmp_path):
 def test_it_wants_two_folders(capsys):
     assert main(["only one"]) == 2
     assert "RUNS" in capsys.readouterr().err
+
+
+def test_the_forms_that_export_tried_stand_in_their_table(runs, tmp_path):
+    model = runs.parent / "models" / "free"
+    model.mkdir(parents=True)
+    form = {"form": "int8", "megabytes": 23.0, "weighted_f1": 0.68, "ms_per_text": 8.2}
+    (model / "manifest.json").write_text(json.dumps({"about": {"forms": [form]}}))
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "results.md").write_text(PAGE)
+    assert main([str(runs), str(docs)]) == 0
+    assert "| free | int8 | 23.0 | 68.0 | 8.2 |" in (docs / "results.md").read_text()
