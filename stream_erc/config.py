@@ -234,6 +234,28 @@ class EmotionConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """When a model is taken for stuck."""
+
+    hang_s: float = setting(
+        20.0,
+        "a call of a model that takes longer is given up: its turn is told without it, "
+        "and another thread takes the place of the stuck one",
+    )
+    max_stuck: int = setting(
+        4, "threads stuck in one model before it is left alone, and /readyz says no"
+    )
+
+    def __post_init__(self) -> None:
+        require(self.hang_s > 0, "engine.hang_s: expected above 0", self.hang_s)
+        require(
+            self.max_stuck >= 1,
+            "engine.max_stuck: expected at least 1",
+            self.max_stuck,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
     """What is logged, to stderr."""
 
@@ -275,5 +297,6 @@ class Settings:
     asr: AsrConfig = field(default_factory=AsrConfig)
     gates: GateConfig = field(default_factory=GateConfig)
     emotion: EmotionConfig = field(default_factory=EmotionConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
     log: LogConfig = field(default_factory=LogConfig)
     journal: JournalConfig = field(default_factory=JournalConfig)

@@ -37,7 +37,13 @@ from .flow import (
 )
 from .partials import Partials
 from .terms import SessionTerms, understand
-from .wording import announce, emotion_final, transcript_final
+from .wording import (
+    announce,
+    emotion_final,
+    not_judged,
+    not_transcribed,
+    transcript_final,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +158,7 @@ class Director:
         return self._advance()
 
     def on_dropped(self, origin: Origin) -> Sequence[Action]:
-        """Take in that a partial was overtaken before its turn came."""
+        """Take in that a partial was overtaken before its turn came, or failed."""
         return self._partials.drop(origin, self.time_ms)
 
     def _end_turn(self, record: TurnEnded) -> list[Action]:
@@ -190,6 +196,8 @@ class Director:
         actions: list[Action] = []
         if commit.ended and commit.heard and not commit.is_transcript_sent:
             commit.is_transcript_sent = True
+            if commit.heard.is_rescued:
+                actions.append(not_transcribed(commit.ended, self.time_ms))
             actions.append(transcript_final(commit.ended, commit.heard, self.time_ms))
         version = self._conversation.version
         if commit.features is not None and commit.asked_version != version:
@@ -209,10 +217,15 @@ class Director:
         understood, heard = commit.understood, commit.heard
         assert understood is not None
         context_seq = self._conversation.commit(understood.context)
-        if heard is None:
-            return []
-        waited_s = self._clock() - commit.decided_s
-        return [emotion_final(heard, understood, context_seq, waited_s, self.time_ms)]
+        actions: list[Action] = []
+        if understood.is_rescued:
+            actions.append(not_judged(commit.origin, self.time_ms))
+        if heard is not None:
+            waited_s = self._clock() - commit.decided_s
+            actions.append(
+                emotion_final(heard, understood, context_seq, waited_s, self.time_ms)
+            )
+        return actions
 
     def _find(self, origin: Origin) -> Commit | None:
         for commit in (*self._queue, self._speculation):

@@ -78,13 +78,18 @@ class HearRequest:
 
 @dataclass(frozen=True, slots=True)
 class HearResult:
-    """The answer to `HearRequest`; times in seconds."""
+    """The answer to `HearRequest`; times in seconds.
+
+    Attributes:
+        is_rescued: The recognizer failed, and this is what is left; see `rescue.py`.
+    """
 
     origin: Origin
     transcript: Transcript
     voice: VoiceFeatures
     queue_s: float
     compute_s: float
+    is_rescued: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,11 @@ class UnderstandRequest:
 
 @dataclass(frozen=True, slots=True)
 class UnderstandResult:
-    """The answer to `UnderstandRequest`; `context` has the turn in it."""
+    """The answer to `UnderstandRequest`; `context` has the turn in it.
+
+    Attributes:
+        is_rescued: The model failed: `context` is without the turn; see `rescue.py`.
+    """
 
     origin: Origin
     emotion: Emotion
@@ -114,6 +123,7 @@ class UnderstandResult:
     version: int
     queue_s: float
     compute_s: float
+    is_rescued: bool = False
 
 
 Request = HearRequest | UnderstandRequest
@@ -124,7 +134,11 @@ class Engine(Protocol):
     """What sessions see of the models."""
 
     def submit(self, request: Request) -> Future[Result]:
-        """Queue a request; a superseded partial's future is cancelled."""
+        """Queue a request.
+
+        A superseded partial's future is cancelled; that of one on which a model has
+        failed fails. Of a final what is left comes back; see `is_rescued`.
+        """
 
     def cancel(self, session: str) -> None:
         """Drop what a session that is gone still waits for."""
@@ -134,7 +148,12 @@ class Engine(Protocol):
 
 
 class Models:
-    """All models of the product, and the answer to each kind of request."""
+    """All models of the product, and the answer to each kind of request.
+
+    Attributes:
+        whisper: The recognizer.
+        prior: What the emotion model says of a turn of which nothing is known.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.whisper = Whisper(settings.asr)
@@ -149,6 +168,7 @@ class Models:
                 f"encoder features, as asr.whisper gives, "
                 f"got {self._emotion.voice_size}"
             )
+        self.prior = self._emotion.prior()
         self._warm_up()
 
     def _warm_up(self) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from .context import Context, SpeakerVoice, empty_context, normalise
+from .errors import ModelError
 from .flow import Emotion, TurnFeatures, VoiceFeatures
 from .model_folder import (
     DIALOGUE_FILE,
@@ -82,6 +83,21 @@ class EmotionModel:
     def empty_context(self) -> Context:
         """Give the context of a conversation in which nobody has spoken."""
         return empty_context(self._sizes.width, self._sizes.window)
+
+    def prior(self) -> Emotion:
+        """Judge a turn of which nothing is known, in a conversation without turns.
+
+        Raises:
+            ModelError: If that gives no finite numbers: nor would anything else.
+        """
+        nothing = TurnFeatures("nobody", None, None)
+        ((emotion, _),) = self.step([nothing], [self.empty_context()])
+        if not np.isfinite([*emotion.emotions, *emotion.sentiments]).all():
+            raise ModelError(
+                f"{self.folder / DIALOGUE_FILE}: expected finite probabilities, "
+                f"got {emotion.emotions.tolist()}"
+            )
+        return emotion
 
     def step(
         self, turns: Sequence[TurnFeatures], contexts: Sequence[Context]

@@ -11,15 +11,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .context import Context
-from .engine import HearRequest, Lane, Models, Request, Result
+from .engine import Lane, Request, Result
+from .machine import give_way
+from .rescue import Answer
 
 log = logging.getLogger(__name__)
 
-MAX_BATCH = 8
-"""Turns understood in one call of the network."""
-
-Answer = Callable[[Sequence[Any]], Sequence[Any]]
+Rescue = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,36 +80,70 @@ class Lanes:
         return len(self._finals) + len(self._partials)
 
 
+@dataclass(slots=True, eq=False)
+class Worker:
+    """One thread of a desk, and what it works on.
+
+    Attributes:
+        place: Among the desk's; the first of several takes finals alone.
+        batch: In the model's hands; empty between calls.
+        since_s: When that call began.
+        is_given_up: Taken for stuck: what it still brings is thrown away.
+        thread: Itself; None before it is hired.
+    """
+
+    place: int
+    batch: Sequence[Waiting] = ()
+    since_s: float = 0.0
+    is_given_up: bool = False
+    thread: threading.Thread | None = None
+
+
 class Desk:
     """Threads that answer one kind of request out of its lanes.
+
+    A batch that fails is tried again one by one: one must not spoil the others. A final
+    that fails alone is rescued, a partial's future fails.
 
     Args:
         name: Of the threads.
         answer: Gives the results of a batch, in order.
+        rescue: Gives what is left of a request where that failed.
         n_threads: How many. All but one of several take partials, so that a final
             never waits for a partial to end.
         max_batch: Most requests answered in one call.
+        max_stuck: With so many threads given up nothing is asked of the model.
     """
 
     def __init__(
-        self, name: str, answer: Answer, n_threads: int, max_batch: int
+        self,
+        name: str,
+        answer: Answer,
+        rescue: Rescue,
+        *,
+        n_threads: int,
+        max_batch: int,
+        max_stuck: int,
     ) -> None:
+        self.name = name
         self._answer = answer
+        self._rescue = rescue
+        self._n_threads = n_threads
         self._max_batch = max_batch
+        self._max_stuck = max_stuck
         self._lanes = Lanes()
+        self._again: deque[Waiting] = deque()  # one by one: they failed together
         self._changed = threading.Condition()
         self._is_open = True
-        self._threads = [
-            threading.Thread(
-                target=self._work,
-                args=(n == 0 and n_threads > 1,),
-                name=f"{name}-{n}",
-                daemon=True,
-            )
-            for n in range(n_threads)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._workers: list[Worker] = []
+        self._stuck: list[Worker] = []  # given up, and still in the model
+        for place in range(n_threads):
+            self._hire(place)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether so many threads hang in the model that it is left alone."""
+        return len(self._stuck) >= self._max_stuck
 
     def put(self, request: Request) -> Future[Result]:
         """Queue a request."""
@@ -129,106 +161,116 @@ class Desk:
     def waiting(self) -> int:
         """How many requests wait."""
         with self._changed:
-            return len(self._lanes)
+            return len(self._lanes) + len(self._again)
+
+    def relieve(self, hang_s: float) -> int:
+        """Give up the threads whose call takes longer; others take their places.
+
+        Returns:
+            How many were given up.
+        """
+        latest_s = time.perf_counter() - hang_s
+        given_up: list[Sequence[Waiting]] = []
+        with self._changed:
+            for worker in list(self._workers):
+                if worker.batch and worker.since_s < latest_s:
+                    given_up.append(worker.batch)
+                    worker.is_given_up = True
+                    self._workers.remove(worker)
+                    self._stuck.append(worker)
+                    self._hire(worker.place)
+        for batch in given_up:
+            log.error("%s: a thread is stuck; another takes its place", self.name)
+            late = TimeoutError(f"{self.name}: expected an answer within {hang_s:g} s")
+            self._fail(batch, late)
+        if given_up and self.is_stuck:
+            log.error("%s: too many threads are stuck; restart the server", self.name)
+        return len(given_up)
 
     def close(self) -> None:
-        """Let the threads end once nothing waits."""
+        """Let the threads end once nothing waits; waits for those that are stuck."""
         with self._changed:
             self._is_open = False
             self._changed.notify_all()
-        for thread in self._threads:
-            thread.join()
+            workers = self._workers + self._stuck
+        for worker in workers:
+            assert worker.thread is not None
+            worker.thread.join()
 
-    def _work(self, is_finals_only: bool) -> None:
-        while batch := self._next(is_finals_only):
-            self._settle(batch)
+    def _hire(self, place: int) -> None:
+        worker = Worker(place)
+        self._workers.append(worker)
+        worker.thread = threading.Thread(
+            target=self._work, args=(worker,), name=f"{self.name}-{place}", daemon=True
+        )
+        worker.thread.start()
 
-    def _settle(self, batch: Sequence[Waiting]) -> None:
-        """Answer a batch; one by one where it fails: one must not spoil the others."""
+    def _work(self, worker: Worker) -> None:
+        give_way()
+        while batch := self._next(worker):
+            try:
+                results = self._ask(batch)
+            except BaseException as error:  # the session that waits must hear of it
+                if self._is_in_time(worker):
+                    self._fail(batch, error)
+            else:
+                if self._is_in_time(worker):
+                    for waiting, result in zip(batch, results, strict=True):
+                        settle(waiting, result, worker.since_s)
+
+    def _ask(self, batch: Sequence[Waiting]) -> Sequence[Any]:
+        if self.is_stuck:
+            raise RuntimeError(f"{self.name}: the model is left alone, it is stuck")
+        return self._answer([waiting.request for waiting in batch])
+
+    def _is_in_time(self, worker: Worker) -> bool:
+        """Take note of the end of a call; tell whether somebody still waits for it."""
+        with self._changed:
+            worker.batch = ()
+            if worker.is_given_up:
+                self._stuck.remove(worker)
+            return not worker.is_given_up
+
+    def _fail(self, batch: Sequence[Waiting], error: BaseException) -> None:
+        if len(batch) > 1:
+            with self._changed:
+                self._again.extend(batch)
+                self._changed.notify_all()
+            return
+        [waiting] = batch
+        log.error("%s failed", self.name, exc_info=error)
+        if waiting.request.origin.lane is Lane.PARTIAL:
+            waiting.future.set_exception(error)
+            return
         started_s = time.perf_counter()
         try:
-            results = self._answer([waiting.request for waiting in batch])
-        except BaseException as error:  # the session that waits must hear of it
-            if len(batch) == 1:
-                log.exception("%s failed", threading.current_thread().name)
-                batch[0].future.set_exception(error)
-                return
-            for waiting in batch:
-                self._settle([waiting])
-            return
-        compute_s = time.perf_counter() - started_s
-        for waiting, result in zip(batch, results, strict=True):
-            queue_s = started_s - waiting.since_s
-            waiting.future.set_result(
-                replace(result, queue_s=queue_s, compute_s=compute_s)
-            )
+            settle(waiting, self._rescue(waiting.request), started_s)
+        except Exception as bug:
+            waiting.future.set_exception(bug)
 
-    def _next(self, is_finals_only: bool) -> list[Waiting]:
-        """Wait for the next batch; empty once the desk has closed."""
+    def _next(self, worker: Worker) -> list[Waiting]:
+        """Wait for the next batch; empty once the desk has closed, or given it up."""
+        is_finals_only = worker.place == 0 and self._n_threads > 1
         with self._changed:
             while True:
-                batch = self._lanes.take(self._max_batch, not is_finals_only)
+                if worker.is_given_up:
+                    return []
+                if self._again:
+                    batch = [self._again.popleft()]
+                else:
+                    batch = self._lanes.take(self._max_batch, not is_finals_only)
                 if batch or not self._is_open:
+                    worker.batch, worker.since_s = batch, time.perf_counter()
                     return batch
                 self._changed.wait()
 
 
-class LocalEngine:
-    """The models of this process behind two desks: hearing and understanding."""
-
-    def __init__(self, models: Models, hear_threads: int) -> None:
-        self._models = models
-        self._hearing = Desk("hear", models.hear, hear_threads, max_batch=1)
-        self._understanding = Desk(
-            "understand", models.understand, 1, max_batch=MAX_BATCH
+def settle(waiting: Waiting, result: Any, started_s: float) -> None:
+    """Hand a result to who waits for it, with how long that took."""
+    waiting.future.set_result(
+        replace(
+            result,
+            queue_s=started_s - waiting.since_s,
+            compute_s=time.perf_counter() - started_s,
         )
-
-    def submit(self, request: Request) -> Future[Result]:
-        """Queue a request; a superseded partial's future is cancelled."""
-        if isinstance(request, HearRequest):
-            return self._hearing.put(request)
-        return self._understanding.put(request)
-
-    def cancel(self, session: str) -> None:
-        """Drop what a session that is gone still waits for."""
-        self._hearing.cancel(session)
-        self._understanding.cancel(session)
-
-    def waiting(self) -> dict[str, int]:
-        """How many requests wait at each desk."""
-        return {
-            "hear": self._hearing.waiting(),
-            "understand": self._understanding.waiting(),
-        }
-
-    def empty_context(self) -> Context:
-        """Give the memory of a conversation in which nothing was said."""
-        return self._models.empty_context()
-
-    def close(self) -> None:
-        """Finish what waits and end the threads."""
-        self._hearing.close()
-        self._understanding.close()
-
-
-class InlineEngine:
-    """Answers at once, in the caller's thread: for files, tests and benchmarks."""
-
-    def __init__(self, models: Models) -> None:
-        self._models = models
-
-    def submit(self, request: Request) -> Future[Result]:
-        """Answer a request; the future is done."""
-        future: Future[Result] = Future()
-        if isinstance(request, HearRequest):
-            future.set_result(self._models.hear([request])[0])
-        else:
-            future.set_result(self._models.understand([request])[0])
-        return future
-
-    def cancel(self, session: str) -> None:
-        """Nothing ever waits."""
-
-    def empty_context(self) -> Context:
-        """Give the memory of a conversation in which nothing was said."""
-        return self._models.empty_context()
+    )

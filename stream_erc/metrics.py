@@ -104,6 +104,11 @@ class Metrics:
             "stream_erc_partials_dropped", "Provisional results overtaken under load"
         )
         self.errors = counter("stream_erc_errors", "Errors told to clients", ["code"])
+        self.warnings = counter(
+            "stream_erc_warnings", "Warnings told to clients", ["code"]
+        )
+        for code in ("not_transcribed", "not_judged"):
+            self.warnings.labels(code)
         self.limited = counter(
             "stream_erc_limited", "How often a limit was reached", ["limit"]
         )
@@ -129,6 +134,14 @@ class Metrics:
             ["desk"],
             registry=self.registry,
         )
+        self.restarts = Counter(
+            "stream_erc_worker_restarts",
+            "Threads that hung in a model and were replaced",
+            ["desk"],
+            registry=self.registry,
+        )
+        for desk in DESKS:
+            self.restarts.labels(desk)
 
     def _register_archive(self) -> None:
         counter = partial(Counter, registry=self.registry)
@@ -167,6 +180,12 @@ class Metrics:
                 self.partials.labels("emotion").inc()
             case events.Failure(code=code):
                 self.count_error(code)
+            case events.Warn(code=code):
+                self.warnings.labels(code).inc()
+
+    def count_restart(self, desk: str) -> None:
+        """Count that a thread hung in a model and was replaced; from any thread."""
+        self.restarts.labels(desk).inc()
 
     def count_error(self, code: str) -> None:
         """Count an error that is told, and the limit that it is about."""

@@ -81,7 +81,7 @@ class Partials:
         return [*step, *self._show(audio, result, time_ms)]
 
     def drop(self, origin: Origin, time_ms: int) -> Step:
-        """Take in that a request was overtaken before its turn came."""
+        """Take in that a request was overtaken before its turn came, or failed."""
         if origin.turn != self._running:
             return []
         self._asked.pop(origin.revision, None)

@@ -87,6 +87,13 @@ class Server:
         Raises:
             OSError: If the address cannot be bound.
         """
+        try:
+            await self._serve()
+        finally:  # whatever happens, no thread is left behind
+            ended = self._sessions.close()
+        return await self._finish(ended, MODELS_TIMEOUT_S)
+
+    async def _serve(self) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -118,12 +125,13 @@ class Server:
             await stop.wait()
             await self._say_goodbye(listening)
             lag.cancel()
-        return await self._finish(self._sessions.close(), MODELS_TIMEOUT_S)
 
     def _answer(
         self, connection: ServerConnection, request: Request
     ) -> Response | None:
         obstacle = None if self._sessions.has_room else "full"
+        if self._sessions.is_stuck:
+            obstacle = "stuck"
         if self._sessions.is_draining:
             obstacle = "shutting down"
         refusal = pages.answer(

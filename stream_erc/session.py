@@ -236,7 +236,7 @@ class Session:
         while self._director.n_unfinished:
             await self.moves.wait()
         self._is_over = True
-        if not self._broken.done():  # a late partial may have failed meanwhile
+        if not self._broken.done():  # a bug in a late result may have come first
             self._broken.set_result(None)
         self.moves.tell()
 
@@ -283,13 +283,14 @@ class Session:
             del self._pending[origin]
         if self._broken.done():  # the session is over
             return
-        if future.cancelled():
-            if origin.lane is Lane.PARTIAL:
-                self._metrics.partials_dropped.inc()
-                self._perform(self._director.on_dropped(origin))
-        elif (error := future.exception()) is not None:
+        is_dropped = future.cancelled()
+        error = None if is_dropped else future.exception()
+        if origin.lane is Lane.PARTIAL and (is_dropped or error):
+            self._metrics.partials_dropped.inc()
+            self._perform(self._director.on_dropped(origin))
+        elif error:
             self._broken.set_exception(error)
-        else:
+        elif not is_dropped:
             self._go_on(future.result())
         self.moves.tell()
 
@@ -312,7 +313,7 @@ class Session:
             self.end(error.close_code)
 
     async def _watch(self) -> None:
-        """End the session where a request fails: that is a bug, or worse."""
+        """End the session where not even a rescue succeeds: that is a bug."""
         await self._broken
 
     # --- out ------------------------------------------------------------------

@@ -19,9 +19,9 @@ from .audio import SAMPLE_BYTES
 from .config import Settings
 from .conversation import Conversations
 from .engine import Models
+from .engines import LocalEngine
 from .errors import BadMessage, NotAllowed, Overloaded
 from .flow import EMOTIONS
-from .lanes import LocalEngine
 from .logs import SessionLog, fields
 from .metrics import DESKS, Metrics
 from .pipeline import open_session
@@ -66,7 +66,9 @@ class Sessions:
         self._settings = settings
         self._languages = models.whisper.languages
         self._vad = vad
-        self._engine = LocalEngine(models, settings.asr.workers)
+        self._engine = LocalEngine(
+            models, settings.asr.workers, settings.engine, metrics.count_restart
+        )
         self._threads = ThreadPoolExecutor(LISTENING_THREADS, "listen")
         self._conversations = Conversations(
             models.empty_context,
@@ -89,6 +91,11 @@ class Sessions:
     def has_room(self) -> bool:
         """Whether one more may be opened."""
         return len(self._kept) < self._settings.limits.max_sessions
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a model hangs, so that turns are told without it."""
+        return self._engine.is_stuck
 
     @property
     def is_draining(self) -> bool:

@@ -8,7 +8,7 @@ from typing import TypedDict
 import numpy as np
 
 from . import events
-from .engine import HearResult, UnderstandResult
+from .engine import HearResult, Origin, UnderstandResult
 from .errors import SessionError
 from .flow import (
     EMOTIONS,
@@ -98,6 +98,27 @@ def transcript_final(
         text=heard.transcript.text,
         words=tuple(word_timing(word, ended.audio) for word in heard.transcript.words),
         rejected=heard.transcript.is_rejected,
+    )
+
+
+def not_transcribed(ended: TurnEnded, time_ms: int) -> events.Warn:
+    """Tell that the recognizer has failed at a turn."""
+    return events.Warn(
+        time_ms=time_ms,
+        code="not_transcribed",
+        message=f"turn {ended.audio.turn}: expected its words, got a failure here, "
+        "which is logged; it is judged by the voice",
+    )
+
+
+def not_judged(origin: Origin, time_ms: int) -> events.Warn:
+    """Tell that the emotion model has failed at a turn, or at a line of context."""
+    which = f"turn {origin.turn}" if origin.turn >= 0 else "context.add"
+    return events.Warn(
+        time_ms=time_ms,
+        code="not_judged",
+        message=f"{which}: expected its emotion, got a failure here, which is logged; "
+        "it is not in the context of later turns",
     )
 
 

@@ -61,15 +61,15 @@ def serve(vad, monkeypatch):
     """Gives a context manager that runs a server in this process.
 
     It gives the server and its address; settings are those of `[server]` and
-    `[limits]`, and `journal` is a `JournalConfig`.
+    `[limits]`, `journal` is a `JournalConfig` and `engine` an `EngineConfig`.
     """
     from stream_erc import server as server_module
     from stream_erc.admission import Admission
-    from stream_erc.config import JournalConfig, ServerConfig, Settings
+    from stream_erc.config import EngineConfig, JournalConfig, ServerConfig, Settings
     from stream_erc.limits import LimitsConfig
 
     @asynccontextmanager
-    async def run(models, journal=JournalConfig(), **settings):  # noqa: B008
+    async def run(models, journal=None, engine=None, **settings):
         printed = asyncio.Queue()
         monkeypatch.setattr(
             server_module, "print", lambda line, **_: printed.put_nowait(line), False
@@ -80,7 +80,12 @@ def serve(vad, monkeypatch):
             if one.name in settings
         }
         config = ServerConfig(port=0, **settings)
-        joined = Settings(server=config, limits=LimitsConfig(**limits), journal=journal)
+        joined = Settings(
+            server=config,
+            limits=LimitsConfig(**limits),
+            journal=journal or JournalConfig(),
+            engine=engine or EngineConfig(),
+        )
         server = server_module.Server(joined, Admission(config), models, vad)
         async with asyncio.TaskGroup() as group:
             group.create_task(server.run())

@@ -4,6 +4,8 @@ import numpy as np
 from director_cases import answer
 from recording import RATE_HZ, join, silence
 
+from stream_erc.flow import EMOTIONS, SENTIMENTS, Emotion
+
 SPOKEN = 8000  # amplitude
 
 
@@ -12,6 +14,13 @@ class ScriptedModels:
 
     class whisper:
         languages = ("en",)
+
+    prior = Emotion(
+        emotions=np.full(len(EMOTIONS), 1 / len(EMOTIONS)),
+        sentiments=np.full(len(SENTIMENTS), 1 / len(SENTIMENTS)),
+        modalities=(),
+        context_turns=0,
+    )
 
     def empty_context(self):
         return ()

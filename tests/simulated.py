@@ -113,6 +113,8 @@ class DelayedEngine:
                 del self._waiting[key]
                 future.cancel()
 
+    is_stuck = False
+
     def waiting(self):
         return {}
 

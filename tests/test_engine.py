@@ -19,9 +19,9 @@ from stream_erc.engine import (
     Origin,
     UnderstandRequest,
 )
+from stream_erc.engines import InlineEngine
 from stream_erc.errors import ModelError
 from stream_erc.flow import EMOTIONS, TurnFeatures, VoiceFeatures
-from stream_erc.lanes import InlineEngine
 from stream_erc.pipeline import Pipeline, open_session
 
 FINAL = Origin("a", 0, 0, Lane.FINAL)

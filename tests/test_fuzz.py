@@ -22,8 +22,8 @@ from simulated import Loudness, SimulatedLoop, World
 from stream_erc import events
 from stream_erc.config import ServerConfig, Settings, TurnConfig, VadConfig
 from stream_erc.conversation import Conversation
+from stream_erc.engines import InlineEngine
 from stream_erc.errors import BadMessage
-from stream_erc.lanes import InlineEngine
 from stream_erc.limits import LimitsConfig
 from stream_erc.pipeline import Pipeline, open_session
 from stream_erc.reading import parse_client, require_short

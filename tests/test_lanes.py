@@ -26,6 +26,7 @@ class Result:
     origin: Origin
     queue_s: float = 0.0
     compute_s: float = 0.0
+    is_rescued: bool = False
 
 
 def final(session="a", number=0):
@@ -182,6 +183,12 @@ class Worker:
         with self._changed:
             assert self._changed.wait_for(lambda: request in self.begun, TIMEOUT_S)
 
+    def wait_until_begun_again(self, request):
+        with self._changed:
+            assert self._changed.wait_for(
+                lambda: self.begun.count(request) == 2, TIMEOUT_S
+            )
+
     def free(self, *requests):
         with self._changed:
             self._free |= set(requests)
@@ -193,13 +200,26 @@ def open_desk():
     """Open desks that are closed behind the test."""
     desks = []
 
-    def open_one(answer, n_threads=1, max_batch=1):
-        desks.append(Desk("test", answer, n_threads, max_batch))
+    def open_one(answer, n_threads=1, max_batch=1, rescue=rescue, max_stuck=4):
+        desks.append(
+            Desk(
+                "test",
+                answer,
+                rescue,
+                n_threads=n_threads,
+                max_batch=max_batch,
+                max_stuck=max_stuck,
+            )
+        )
         return desks[-1]
 
     yield open_one
     for desk in desks:
         desk.close()
+
+
+def rescue(request):
+    return Result(request.origin, is_rescued=True)
 
 
 def answer_at_once(batch):
@@ -262,27 +282,42 @@ def test_what_waits_together_is_answered_together_up_to_the_greatest_batch(open_
     assert batches == [1, 3, 2]
 
 
-def test_an_error_reaches_the_one_who_waits_and_the_desk_goes_on(open_desk, caplog):
-    def answer(batch):
-        if batch[0].origin.session == "bad":
-            raise ValueError("no such thing")
-        return answer_at_once(batch)
+def fail_the_bad(batch):
+    if any(request.origin.session == "bad" for request in batch):
+        raise ValueError("no such thing")
+    return answer_at_once(batch)
 
-    desk = open_desk(answer)
-    with pytest.raises(ValueError, match="no such thing"):
-        desk.put(final("bad")).result(TIMEOUT_S)
+
+def test_a_final_that_fails_is_rescued_and_the_desk_goes_on(open_desk, caplog):
+    desk = open_desk(fail_the_bad)
+    assert desk.put(final("bad")).result(TIMEOUT_S).is_rescued
     assert "no such thing" in caplog.text
-    assert desk.put(final("good")).result(TIMEOUT_S).origin.session == "good"
+    good = desk.put(final("good")).result(TIMEOUT_S)
+    assert (good.origin.session, good.is_rescued) == ("good", False)
+
+
+def test_a_partial_that_fails_is_not_rescued(open_desk):
+    desk = open_desk(fail_the_bad)
+    with pytest.raises(ValueError, match="no such thing"):
+        desk.put(partial("bad")).result(TIMEOUT_S)
+
+
+def test_a_rescue_that_fails_reaches_the_one_who_waits(open_desk):
+    def drown(request):
+        raise ZeroDivisionError
+
+    desk = open_desk(fail_the_bad, rescue=drown)
+    with pytest.raises(ZeroDivisionError):
+        desk.put(final("bad")).result(TIMEOUT_S)
+    assert not desk.put(final("good")).result(TIMEOUT_S).is_rescued
 
 
 def test_one_sessions_error_does_not_reach_its_batch_mates(open_desk):
     worker = Worker()
 
     def answer(batch):
-        results = worker(batch)
-        if any(request.origin.session == "bad" for request in batch):
-            raise ValueError("no such thing")
-        return results
+        worker(batch)
+        return fail_the_bad(batch)
 
     desk = open_desk(answer, max_batch=8)
     requests = [final("first"), final("good"), final("bad"), final("fine")]
@@ -290,10 +325,8 @@ def test_one_sessions_error_does_not_reach_its_batch_mates(open_desk):
     worker.wait_until_begun(requests[0])
     futures += [desk.put(request) for request in requests[1:]]
     worker.free(*requests)
-    assert futures[1].result(TIMEOUT_S).origin.session == "good"
-    assert futures[3].result(TIMEOUT_S).origin.session == "fine"
-    with pytest.raises(ValueError, match="no such thing"):
-        futures[2].result(TIMEOUT_S)
+    results = [future.result(TIMEOUT_S) for future in futures]
+    assert [result.is_rescued for result in results] == [False, False, True, False]
 
 
 def test_what_a_session_cancels_is_never_begun(open_desk):
@@ -316,13 +349,108 @@ def test_what_a_session_cancels_is_never_begun(open_desk):
 
 def test_a_closing_desk_answers_what_waits_and_ends_its_threads():
     worker = Worker()
-    desk = Desk("closing", worker, 2, 1)
+    desk = Desk("closing", worker, rescue, n_threads=2, max_batch=1, max_stuck=4)
     requests = [final("a"), partial("b"), final("c"), partial("d"), final("e")]
     futures = [desk.put(request) for request in requests]
     worker.free(*requests)
     desk.close()
     assert all(future.result(0) for future in futures)
     assert not [one for one in threading.enumerate() if "closing" in one.name]
+
+
+# --- stuck threads ------------------------------------------------------------
+
+NO_TIME_S = 0.0  # whatever works is taken for stuck
+TIME_S = 1000.0
+
+
+def test_a_stuck_final_is_rescued_and_the_next_one_answered_by_another_thread(
+    open_desk, caplog
+):
+    worker = Worker()
+    desk = open_desk(worker)
+    stuck, later = desk.put(final("stuck")), desk.put(final("later"))
+    worker.wait_until_begun(final("stuck"))
+    assert desk.relieve(TIME_S) == 0
+    assert desk.relieve(NO_TIME_S) == 1
+    assert stuck.result(TIMEOUT_S).is_rescued
+    assert "stuck" in caplog.text
+    worker.free(final("later"))
+    assert not later.result(TIMEOUT_S).is_rescued
+    worker.free(final("stuck"))  # what it still brings is thrown away
+
+
+def test_a_stuck_partial_is_not_rescued(open_desk):
+    worker = Worker()
+    desk = open_desk(worker)
+    stuck = desk.put(partial("stuck"))
+    worker.wait_until_begun(partial("stuck"))
+    desk.relieve(NO_TIME_S)
+    with pytest.raises(TimeoutError):
+        stuck.result(TIMEOUT_S)
+    worker.free(partial("stuck"))
+
+
+def test_a_desk_where_nothing_works_has_nobody_stuck(open_desk):
+    desk = open_desk(answer_at_once, n_threads=3)
+    desk.put(final()).result(TIMEOUT_S)
+    assert desk.relieve(TIME_S) == 0
+
+
+def test_the_batch_mates_of_a_stuck_one_are_answered(open_desk):
+    worker = Worker()
+    desk = open_desk(worker, max_batch=8)
+    requests = [final("first"), final("good"), final("stuck"), final("fine")]
+    futures = [desk.put(requests[0])]
+    worker.wait_until_begun(requests[0])
+    futures += [desk.put(request) for request in requests[1:]]
+    worker.free(final("first"), final("good"), final("fine"))
+    worker.wait_until_begun(final("stuck"))  # in a batch with the others
+    desk.relieve(NO_TIME_S)
+    worker.wait_until_begun_again(final("stuck"))
+    desk.relieve(NO_TIME_S)
+    results = [future.result(TIMEOUT_S) for future in futures]
+    assert [result.is_rescued for result in results] == [False, False, True, False]
+    worker.free(final("stuck"))
+
+
+def test_a_model_with_too_many_stuck_threads_is_left_alone_until_they_return(
+    open_desk,
+):
+    worker = Worker()
+    desk = open_desk(worker, max_stuck=2)
+    for number in range(2):
+        assert not desk.is_stuck
+        desk.put(final("stuck", number))
+        worker.wait_until_begun(final("stuck", number))
+        desk.relieve(NO_TIME_S)
+    assert desk.is_stuck
+    assert desk.put(final("later")).result(TIMEOUT_S).is_rescued
+    assert final("later") not in worker.begun
+    stuck = desk._stuck[0].thread
+    worker.free(final("stuck", 0), final("later"))
+    stuck.join(TIMEOUT_S)
+    assert not desk.is_stuck
+    assert not desk.put(final("later")).result(TIMEOUT_S).is_rescued
+    worker.free(final("stuck", 1))
+
+
+def test_a_relieved_thread_keeps_a_place_free_for_finals(open_desk):
+    worker = Worker()
+    desk = open_desk(worker, n_threads=2)
+    for number in range(2):
+        desk.put(final("stuck", number))
+        worker.wait_until_begun(final("stuck", number))
+    assert desk.relieve(NO_TIME_S) == 2
+    desk.put(partial("a"))
+    worker.wait_until_begun(partial("a"))
+    desk.put(partial("b"))
+    worker.free(final("c"))
+    assert not desk.put(final("c")).result(TIMEOUT_S).is_rescued
+    worker.free(*(final("stuck", n) for n in range(2)), partial("a"), partial("b"))
+
+
+# --- all at once --------------------------------------------------------------
 
 
 def test_many_threads_and_sessions_lose_no_final(open_desk):

@@ -86,8 +86,13 @@ def test_errors_are_counted_by_their_code():
     assert told["stream_erc_errors_total", "not_json"] == 1
 
 
+def test_warnings_are_counted_by_their_code():
+    told = counted(events.Warn(code="not_judged", message=""))
+    assert told["stream_erc_warnings_total", "not_judged"] == 1
+
+
 def test_other_events_count_as_nothing():
-    told = counted(events.Pong(id=1), events.Warn(code="x", message=""))
+    told = counted(events.Pong(id=1))
     assert told.keys() == samples(Metrics()).keys()
     assert not any(
         value

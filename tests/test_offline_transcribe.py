@@ -25,9 +25,9 @@ from stream_erc import events
 from stream_erc.asr import context_s
 from stream_erc.config import AsrConfig, Settings
 from stream_erc.conversation import Conversation
+from stream_erc.engines import InlineEngine
 from stream_erc.errors import ConfigError
 from stream_erc.flow import SAMPLE_RATE_HZ
-from stream_erc.lanes import InlineEngine
 from stream_erc.pipeline import Pipeline, open_session
 
 SHORT, LATE, LOUD = (

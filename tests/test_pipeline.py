@@ -9,8 +9,8 @@ from stream_erc import events
 from stream_erc.config import Settings
 from stream_erc.conversation import Conversation
 from stream_erc.engine import HearRequest
+from stream_erc.engines import InlineEngine
 from stream_erc.flow import SAMPLE_RATE_HZ
-from stream_erc.lanes import InlineEngine
 from stream_erc.pipeline import Pipeline, instruct, open_session
 
 CLIPS = (

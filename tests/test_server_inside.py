@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from faulty_models import Faulty
 from recording import (
     MONO_16K,
     as_pcm16,
@@ -33,43 +34,29 @@ async def test_a_client_that_does_not_start_a_session_is_sent_away(
         assert wire.close_code == 1002
 
 
-class Faulty:
-    """Stands in for models with a bug that shows in the first session alone."""
-
-    def __init__(self, models, method):
-        self._models = models
-        self._method = method
-        self._victim = None
-
-    def __getattr__(self, name):
-        if name == self._method:
-            return self._fail
-        return getattr(self._models, name)
-
-    def _fail(self, requests):
-        sessions = [request.origin.session for request in requests]
-        self._victim = self._victim or sessions[0]
-        if self._victim in sessions:
-            raise ZeroDivisionError("a bug")
-        return getattr(self._models, self._method)(requests)
-
-
-@pytest.mark.parametrize("method", ["hear", "understand"])
-async def test_a_bug_in_a_model_ends_one_session_with_1011_and_no_other(
-    serve, models, method, caplog
+@pytest.mark.parametrize("fault", ["exception", "nan"])
+async def test_of_a_turn_that_is_not_transcribed_the_functionals_are_left(
+    serve, models, fault
 ):
-    async with serve(Faulty(models, method)) as (_, url):
-        async with talk(url) as wire:
-            await wire.say(as_pcm16(join(*SCRIPT)))
-            heard = await wire.hear_all()
-        assert (heard[-1]["type"], heard[-1]["code"]) == ("error", "internal")
-        assert heard[-1]["recoverable"] is False
-        assert [m["seq"] for m in heard] == list(range(len(heard)))
-        assert wire.close_code == 1011
-        assert "ZeroDivisionError" in caplog.text
-        assert "ZeroDivisionError" not in heard[-1]["message"]
-        others = await record(url, SCRIPT, partials=False)
-        assert len(of_type(others, "emotion.final")) == 1
+    faulty = Faulty(models, "hear", fault, turn=0)
+    async with serve(faulty) as (_, url):
+        heard = await record(url, SCRIPT * 2, partials=False)
+    transcripts = of_type(heard, "transcript.final")
+    assert [bool(transcript["text"]) for transcript in transcripts] == [False, True]
+    finals = of_type(heard, "emotion.final")
+    assert [f["modalities"] for f in finals] == [["audio"], ["audio", "text"]]
+    assert [m["code"] for m in of_type(heard, "warning")] == ["not_transcribed"]
+
+
+async def test_what_is_no_number_enters_no_context(serve, models):
+    faulty = Faulty(models, "understand", "nan", turn=0)
+    async with serve(faulty) as (_, url):
+        heard = await record(url, SCRIPT * 2, partials=False)
+    bad, good = of_type(heard, "emotion.final")
+    assert (bad["modalities"], bad["context_turns"]) == ([], 0)
+    assert (good["modalities"], good["context_turns"]) == (["audio", "text"], 0)
+    for final in bad, good:
+        assert sum(final["probabilities"].values()) == pytest.approx(1, abs=0.001)
 
 
 async def test_a_bug_in_the_listener_ends_one_session_with_1011_and_no_other(

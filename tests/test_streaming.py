@@ -28,8 +28,8 @@ from talking import END
 from stream_erc import events
 from stream_erc.config import Settings
 from stream_erc.conversation import Conversation
+from stream_erc.engines import InlineEngine
 from stream_erc.flow import EMOTIONS, SENTIMENTS
-from stream_erc.lanes import InlineEngine
 from stream_erc.pipeline import Pipeline, open_session
 
 MOST_WORD_ERRORS = 0.15

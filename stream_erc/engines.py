@@ -1,0 +1,124 @@
+"""The models of this process: behind threads for a server, inline for all else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+
+from .config import EngineConfig
+from .context import Context
+from .engine import HearRequest, Models, Request, Result
+from .lanes import Desk
+from .rescue import checked, hear_voice, judge_nothing
+
+MAX_BATCH = 8
+"""Turns understood in one call of the network."""
+
+LOOKS = 10
+"""How often within `engine.hang_s` somebody looks whether a call takes so long."""
+
+
+class LocalEngine:
+    """The models of this process behind two desks: hearing and understanding.
+
+    Args:
+        models: Loaded.
+        hear_threads: How many turns are heard at once.
+        config: When a model is taken for stuck.
+        on_restart: Told the name of a desk whenever a stuck thread is replaced.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        hear_threads: int,
+        config: EngineConfig,
+        on_restart: Callable[[str], None],
+    ) -> None:
+        self._models = models
+        self._hang_s = config.hang_s
+        self._on_restart = on_restart
+        self._hearing = Desk(
+            "hear",
+            checked(models.hear),
+            hear_voice,
+            n_threads=hear_threads,
+            max_batch=1,
+            max_stuck=config.max_stuck,
+        )
+        self._understanding = Desk(
+            "understand",
+            checked(models.understand),
+            partial(judge_nothing, prior=models.prior),
+            n_threads=1,
+            max_batch=MAX_BATCH,
+            max_stuck=config.max_stuck,
+        )
+        self._desks = (self._hearing, self._understanding)
+        self._closing = threading.Event()
+        self._watchdog = threading.Thread(
+            target=self._watch, name="watchdog", daemon=True
+        )
+        self._watchdog.start()
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a model hangs in so many threads that it is left alone."""
+        return any(desk.is_stuck for desk in self._desks)
+
+    def submit(self, request: Request) -> Future[Result]:
+        """Queue a request; see `Engine`."""
+        if isinstance(request, HearRequest):
+            return self._hearing.put(request)
+        return self._understanding.put(request)
+
+    def cancel(self, session: str) -> None:
+        """Drop what a session that is gone still waits for."""
+        for desk in self._desks:
+            desk.cancel(session)
+
+    def waiting(self) -> dict[str, int]:
+        """How many requests wait at each desk."""
+        return {desk.name: desk.waiting() for desk in self._desks}
+
+    def empty_context(self) -> Context:
+        """Give the memory of a conversation in which nothing was said."""
+        return self._models.empty_context()
+
+    def close(self) -> None:
+        """Finish what waits and end the threads."""
+        for desk in self._desks:
+            desk.close()
+        self._closing.set()
+        self._watchdog.join()
+
+    def _watch(self) -> None:
+        while not self._closing.wait(self._hang_s / LOOKS):
+            for desk in self._desks:
+                for _ in range(desk.relieve(self._hang_s)):
+                    self._on_restart(desk.name)
+
+
+class InlineEngine:
+    """Answers at once, in the caller's thread: for files, tests and benchmarks."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def submit(self, request: Request) -> Future[Result]:
+        """Answer a request; the future is done."""
+        future: Future[Result] = Future()
+        if isinstance(request, HearRequest):
+            future.set_result(self._models.hear([request])[0])
+        else:
+            future.set_result(self._models.understand([request])[0])
+        return future
+
+    def cancel(self, session: str) -> None:
+        """Nothing ever waits."""
+
+    def empty_context(self) -> Context:
+        """Give the memory of a conversation in which nothing was said."""
+        return self._models.empty_context()
