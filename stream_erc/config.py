@@ -119,6 +119,12 @@ class TurnConfig:
         128, "silence after which the finals are computed in advance"
     )
     end_silence_ms: int = setting(544, "silence that ends a turn")
+    end_silence_complete_ms: int = setting(
+        0, "silence that ends it where its words sound complete; 0: as any other"
+    )
+    end_silence_unfinished_ms: int = setting(
+        0, "silence that ends it where they sound unfinished; 0: as any other"
+    )
     onset_search_ms: int = setting(1000, "how far back a breath counts to a turn")
     max_turn_ms: int = setting(19_000, "a longer turn is cut at a quiet place")
     search_ms: int = setting(3000, "how far back that quiet place is looked for")
@@ -140,6 +146,21 @@ class TurnConfig:
             self.eager_silence_ms <= self.end_silence_ms,
             "turns.eager_silence_ms: expected at most end_silence_ms",
             self.eager_silence_ms,
+        )
+        require(
+            self.end_silence_complete_ms == 0
+            or self.eager_silence_ms
+            <= self.end_silence_complete_ms
+            <= self.end_silence_ms,
+            "turns.end_silence_complete_ms: expected 0, or eager_silence_ms to "
+            "end_silence_ms",
+            self.end_silence_complete_ms,
+        )
+        require(
+            self.end_silence_unfinished_ms == 0
+            or self.end_silence_ms <= self.end_silence_unfinished_ms <= 10_000,
+            "turns.end_silence_unfinished_ms: expected 0, or end_silence_ms to 10000",
+            self.end_silence_unfinished_ms,
         )
         require(
             0 <= self.pre_roll_ms <= 2000,

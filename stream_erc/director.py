@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from . import events
+from .completeness import judge_completeness
 from .conversation import Conversation
 from .engine import (
     HearResult,
@@ -22,6 +23,7 @@ from .engine import (
     UnderstandResult,
 )
 from .flow import (
+    Completeness,
     ContextAdded,
     MarkerReached,
     Record,
@@ -116,6 +118,14 @@ class Director:
     def time_ms(self) -> int:
         """The audio clock."""
         return to_ms(self._position)
+
+    @property
+    def completeness(self) -> Completeness | None:
+        """What the words before the pause sound like; None until they are heard."""
+        if self._speculation is None:
+            return Completeness.UNKNOWN
+        heard = self._speculation.heard
+        return judge_completeness(heard.transcript.text) if heard else None
 
     def on_record(self, position: int, record: Record) -> Sequence[Action]:
         """Take in what was heard when `position` samples had been processed."""

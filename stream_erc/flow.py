@@ -6,6 +6,7 @@ Times are sample counts at `SAMPLE_RATE_HZ` on the session's stream.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -208,6 +209,14 @@ class TurnHeard:
 
     audio: TurnAudio
     revision: int
+
+
+class Completeness(Enum):
+    """Whether what was said before a pause sounds as if more will come."""
+
+    COMPLETE = "complete"
+    UNFINISHED = "unfinished"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,14 @@ class Pipeline:
         return self._follow(instruct(self._listener, message))
 
     def _follow(self, placed: Iterable[Placed]) -> list[events.Event]:
+        sent = self._carry_out(placed)
+        while self._listener.is_waiting:
+            completeness = self._director.completeness
+            assert completeness is not None  # every request is waited for
+            sent += self._carry_out(self._listener.judge(completeness))
+        return sent
+
+    def _carry_out(self, placed: Iterable[Placed]) -> list[events.Event]:
         sent: list[events.Event] = []
         for position, record in placed:
             actions: deque[Action] = deque(self._director.on_record(position, record))

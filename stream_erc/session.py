@@ -223,9 +223,8 @@ class Session:
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
-        is_last = False
-        while not is_last:
-            work, is_last = await self._next_work()
+        while not self._listener.is_over:
+            work = await self._next_work()
             await self._wait_for_room()
             heard_before = self._listener.heard
             placed = await loop.run_in_executor(self._threads, work)
@@ -240,13 +239,16 @@ class Session:
             self._broken.set_result(None)
         self.moves.tell()
 
-    async def _next_work(self) -> tuple[Work, bool]:
-        """Give what to do next, and whether it is the last."""
+    async def _next_work(self) -> Work:
+        """Give what to do next: go on after a pause, or take what came."""
+        if self._listener.is_waiting:
+            while (completeness := self._director.completeness) is None:
+                await self.moves.wait()
+            return partial(self._listener.judge, completeness)
         item = await self._inbox.next()
         if isinstance(item, bytes):
-            return partial(self._listener.push, item), False
-        is_last = isinstance(item, events.SessionEnd)
-        return partial(instruct, self._listener, item), is_last
+            return partial(self._listener.push, item)
+        return partial(instruct, self._listener, item)
 
     async def _wait_for_room(self) -> None:
         """Hold the audio back while finals or the client's reading lag behind."""

@@ -12,6 +12,7 @@ from .config import TurnConfig
 from .events import Reason
 from .flow import (
     FRAME_SAMPLES,
+    Completeness,
     Frame,
     JudgedFrame,
     Samples,
@@ -43,6 +44,7 @@ class OpenTurn:
         frames: From the one that holds `start` on.
         pause_start: One past the last voiced sample, while there is no voice.
         is_paused: True once `TurnPaused` was given for this pause.
+        completeness: Of what was said before this pause; None until that is known.
         revision: Number of the next provisional result.
     """
 
@@ -52,11 +54,16 @@ class OpenTurn:
     frames: list[JudgedFrame] = field(default_factory=list)
     pause_start: int | None = None
     is_paused: bool = False
+    completeness: Completeness | None = None
     revision: int = 0
 
 
 class TurnBuilder:
-    """Stage: judged frames and voice edges in, turns out."""
+    """Stage: judged frames and voice edges in, turns out.
+
+    Where the words decide how much silence ends a turn, it stops at the frame from
+    which on they matter, until `judge` tells it what they sound like.
+    """
 
     def __init__(self, config: TurnConfig, speaker: str) -> None:
         self._config = config
@@ -64,6 +71,18 @@ class TurnBuilder:
         self._turn = 0  # number of the running turn, or of the next
         self._open: OpenTurn | None = None
         self._floor = 0  # no turn reaches back beyond it
+        self._end_silence = {  # samples of it that end a turn
+            Completeness.UNKNOWN: to_samples(config.end_silence_ms),
+            Completeness.COMPLETE: to_samples(
+                config.end_silence_complete_ms or config.end_silence_ms
+            ),
+            Completeness.UNFINISHED: to_samples(
+                config.end_silence_unfinished_ms or config.end_silence_ms
+            ),
+        }
+        self._least_silence = min(self._end_silence.values())
+        self._is_adaptive = len(set(self._end_silence.values())) > 1
+        self._is_waiting = False
         self._recent: deque[JudgedFrame] = deque(
             # vad.min_speech_ms is at most 1000.
             maxlen=(config.pre_roll_ms + config.onset_search_ms + 1000) // 32 + 2
@@ -74,8 +93,14 @@ class TurnBuilder:
         """How many turns have ended."""
         return self._turn
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether `judge` must be called before anything else."""
+        return self._is_waiting
+
     def push(self, item: JudgedFrame | VoiceEdge) -> list[TurnRecord]:
         """Return what follows from one frame or edge, in order."""
+        assert not self._is_waiting
         if isinstance(item, VoiceEdge):
             return self._turn_edge(item)
         if self._open is None:
@@ -84,6 +109,13 @@ class TurnBuilder:
         self._open.frames.append(item)
         return self._advance(self._open, item)
 
+    def judge(self, completeness: Completeness) -> list[TurnRecord]:
+        """Take in what the words before this pause sound like, and go on."""
+        assert self._is_waiting and self._open is not None
+        self._is_waiting = False
+        self._open.completeness = completeness
+        return self._wait(self._open, self._open.frames[-1].frame.end)
+
     def cut(self, position: int, reason: Reason) -> list[TurnRecord]:
         """End the running turn, if there is one; later turns start behind it.
 
@@ -91,6 +123,7 @@ class TurnBuilder:
             position: Samples heard so far.
             reason: Why.
         """
+        assert not self._is_waiting
         ended: list[TurnRecord] = []
         if self._open is not None:
             ended = [self._end(self._open, position, position, reason)]
@@ -109,7 +142,7 @@ class TurnBuilder:
             turn.pause_start = edge.at
             return []
         was_paused = turn.is_paused
-        turn.pause_start, turn.is_paused = None, False
+        turn.pause_start, turn.is_paused, turn.completeness = None, False, None
         return [TurnResumed(self._turn)] if was_paused else []
 
     def _start(self, detected: int) -> TurnStarted:
@@ -138,12 +171,21 @@ class TurnBuilder:
         # A voiced frame may be the speaker going on: wait until that is known.
         if judged.is_voiced:
             return []
+        return self._wait(turn, now)
+
+    def _wait(self, turn: OpenTurn, now: int) -> list[TurnRecord]:
+        """Tell a pause, and end the turn once it has lasted long enough."""
+        assert turn.pause_start is not None
         silence = now - turn.pause_start
         records: list[TurnRecord] = []
-        if silence >= to_samples(config.eager_silence_ms) and not turn.is_paused:
+        eager = to_samples(self._config.eager_silence_ms)
+        if silence >= eager and not turn.is_paused:
             turn.is_paused = True
             records.append(TurnPaused(self._audio(turn, self._rolled(turn, now))))
-        if silence >= to_samples(config.end_silence_ms):
+        known = turn.completeness
+        if self._is_adaptive and known is None and silence >= self._least_silence:
+            self._is_waiting = True
+        elif silence >= self._end_silence[known or Completeness.UNKNOWN]:
             records.append(self._end(turn, now, now, "silence"))
         return records
 

@@ -18,7 +18,7 @@ STORIES = [  # ground floor first; a module imports only from stories below its 
     {"config", "encoder"},
     {"settings", "logs", "export", "health"},
     {"audio", "vad", "turns", "asr", "gates", "agreement", "functionals", "context"}
-    | {"layers"},
+    | {"layers", "completeness"},
     {"model", "model_folder"},
     {"fusion", "admission"},
     {"engine", "conversation"},

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_erc.config import Settings
-from stream_erc.flow import SAMPLE_RATE_HZ, Record, TurnEnded, VoiceEdge
-from stream_erc.listener import Listener
+from stream_erc.flow import SAMPLE_RATE_HZ, Completeness, Record, TurnEnded, VoiceEdge
+from stream_erc.listener import Listener, Placed
 from stream_erc.vad import SileroVad, SpeechProbability
 
 from .decoding import Channels
@@ -63,6 +63,9 @@ def cut_channel(
 ) -> Iterator[TurnSpan]:
     """Give the turns of one channel as a live session would have ended them.
 
+    By `turns.end_silence_ms` alone: nothing is transcribed yet, so the words cannot
+    say how much silence ends a turn.
+
     Args:
         samples: Shape (n_samples,).
         channel: Its number.
@@ -99,5 +102,13 @@ def _listen(
     )
     for start in range(0, len(samples), BLOCK_SAMPLES):
         block = samples[start : start + BLOCK_SAMPLES]
-        yield from (record for _, record in listener.push(block.tobytes()))
-    yield from (record for _, record in listener.end())
+        yield from _answer(listener, listener.push(block.tobytes()))
+    yield from _answer(listener, listener.end())
+
+
+def _answer(listener: Listener, placed: list[Placed]) -> Iterator[Record]:
+    """Go on after each pause as if nothing was known of the words before it."""
+    yield from (record for _, record in placed)
+    while listener.is_waiting:
+        placed = listener.judge(Completeness.UNKNOWN)
+        yield from (record for _, record in placed)
