@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from functools import partial
 
 from . import events
@@ -28,6 +28,7 @@ from .pace import Pace
 from .pipeline import instruct
 from .presence import Moves, Presence, Vanished
 from .reading import parse_client, refuse, require_short
+from .rounds import Rounds
 from .wording import failure, warn_of
 
 MAX_UNFINISHED = 8
@@ -44,10 +45,10 @@ class Session:
         session_id: Its identifier.
         sample_bytes: Of one sample of all channels, as declared.
         sample_rate_hz: As declared.
-        listener: Called in `threads`, one call at a time.
+        listener: Called in `rounds`, one call at a time.
         director: Called in the event loop alone.
         engine: Shared by all sessions.
-        threads: Where the listener runs.
+        rounds: Where the listener runs.
         settings: Its limits, and how long it waits for a lost client.
         metrics: Shared by all sessions.
         log: Of this session.
@@ -71,7 +72,7 @@ class Session:
         director: Director,
         *,
         engine: Engine,
-        threads: Executor,
+        rounds: Rounds,
         settings: Settings,
         metrics: Metrics,
         log: SessionLog,
@@ -89,7 +90,7 @@ class Session:
         self._listener = listener
         self._director = director
         self._engine = engine
-        self._threads = threads
+        self._rounds = rounds
         self._metrics = metrics
         self._log = log
         self._chapter = chapter
@@ -222,12 +223,11 @@ class Session:
                 self._inbox.put(message)
 
     async def _listen(self) -> None:
-        loop = asyncio.get_running_loop()
         while not self._listener.is_over:
             work = await self._next_work()
             await self._wait_for_room()
             heard_before = self._listener.heard
-            placed = await loop.run_in_executor(self._threads, work)
+            placed = await self._rounds.run(work)
             n_heard = self._listener.heard - heard_before
             self._metrics.audio_seconds.inc(n_heard / SAMPLE_RATE_HZ)
             for position, record in placed:

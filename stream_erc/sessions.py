@@ -7,7 +7,6 @@ import logging
 import secrets
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +24,7 @@ from .flow import EMOTIONS
 from .logs import SessionLog, fields
 from .metrics import DESKS, Metrics
 from .pipeline import open_session
+from .rounds import Rounds
 from .session import Session
 from .vad import SileroVad
 from .wording import warn_of
@@ -69,7 +69,7 @@ class Sessions:
         self._engine = LocalEngine(
             models, settings.asr.workers, settings.engine, metrics.count_restart
         )
-        self._threads = ThreadPoolExecutor(LISTENING_THREADS, "listen")
+        self._rounds = Rounds(LISTENING_THREADS, "listen")
         self._conversations = Conversations(
             models.empty_context,
             settings.server.resume_window_s,
@@ -138,7 +138,7 @@ class Sessions:
                 listener,
                 director,
                 engine=self._engine,
-                threads=self._threads,
+                rounds=self._rounds,
                 settings=self._settings,
                 metrics=self._metrics,
                 log=session_log,
@@ -213,7 +213,7 @@ class Sessions:
         def end() -> None:
             self._archive.close()
             self._engine.close()
-            self._threads.shutdown()
+            self._rounds.shutdown()
             with suppress(RuntimeError):  # nobody waits any more: the loop has closed
                 loop.call_soon_threadsafe(tell)
 

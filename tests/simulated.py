@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
 from websockets.http11 import Request
 
-from stream_erc import events, sessions
+from stream_erc import events, rounds, sessions
 from stream_erc.admission import Admission
 from stream_erc.server import Server
 
@@ -216,7 +216,7 @@ class World:
 
     def __init__(self, settings, monkeypatch):
         monkeypatch.setattr(sessions, "LocalEngine", DelayedEngine)
-        monkeypatch.setattr(sessions, "ThreadPoolExecutor", Inline)
+        monkeypatch.setattr(rounds, "ThreadPoolExecutor", Inline)
         self.server = Server(
             settings, Admission(settings.server), ScriptedModels(), Loudness()
         )

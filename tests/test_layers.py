@@ -13,8 +13,7 @@ LEARNING = ("offline.training", "offline.exporting")  # the rooms with torch
 STORIES = [  # ground floor first; a module imports only from stories below its own
     {"errors", "machine", "version"},
     {"events", "option", "checksum"},
-    {"flow", "reading", "backlog", "allowance", "limits", "journal_file"}
-    | {"weights"},
+    {"flow", "reading", "backlog", "allowance", "limits", "journal_file"} | {"weights"},
     {"config", "encoder"},
     {"settings", "logs", "export", "health"},
     {"audio", "vad", "turns", "asr", "gates", "agreement", "functionals", "context"}
@@ -27,7 +26,7 @@ STORIES = [  # ground floor first; a module imports only from stories below its 
     {"engines"},
     {"director", "listener"},
     {"pipeline", "metrics", "presence", "browser"},
-    {"inbox", "pages", "pace", "journal", "recorder"},
+    {"inbox", "rounds", "pages", "pace", "journal", "recorder"},
     {"archive"},
     {"session"},
     {"line", "sessions"},
@@ -153,6 +152,7 @@ def test_asyncio_lives_where_the_sockets_are():
         "stream_erc.conversation",  # lets one expire
         "stream_erc.presence",
         "stream_erc.inbox",
+        "stream_erc.rounds",
         "stream_erc.pace",
         "stream_erc.archive",
         "stream_erc.session",

@@ -334,7 +334,7 @@ async def ping_for_a_while(world):
         await socket.say(json.dumps({"type": "ping", "id": number}))
     silent_s = clock()
     await socket.until_closed()
-    assert clock() - silent_s == pytest.approx(10.0, abs=0.01)
+    assert clock() - silent_s == pytest.approx(10.0, abs=0.05)
     kinds = [json.loads(text)["type"] for text in socket.heard]
     assert kinds == ["session.started", *["pong"] * MANY, "error", "session.ended"]
     await world.until_empty()
