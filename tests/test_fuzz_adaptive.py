@@ -1,4 +1,4 @@
-"""Any client at all, where the words decide when turns end: late answers change nothing.
+"""Any client, where the words decide when turns end: late answers change nothing.
 
 The sessions of `test_fuzz`; finals must be those of the driver that is answered at
 once, though models answer late, in any order, and audio comes at any pace.
