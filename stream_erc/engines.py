@@ -68,6 +68,11 @@ class LocalEngine:
         """Whether a model hangs in so many threads that it is left alone."""
         return any(desk.is_stuck for desk in self._desks)
 
+    @property
+    def delay_s(self) -> float:
+        """How long the final that waits longest has waited for a model."""
+        return max(desk.delay_s for desk in self._desks)
+
     def submit(self, request: Request) -> Future[Result]:
         """Queue a request; see `Engine`."""
         if isinstance(request, HearRequest):

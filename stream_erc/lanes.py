@@ -75,6 +75,11 @@ class Lanes:
         self._partials.pop(session, None)
         self._finals = deque(w for w in self._finals if not w.future.cancelled())
 
+    @property
+    def oldest_final_s(self) -> float | None:
+        """Since when the first of the finals waits."""
+        return self._finals[0].since_s if self._finals else None
+
     def __len__(self) -> int:
         """How many requests wait."""
         return len(self._finals) + len(self._partials)
@@ -162,6 +167,13 @@ class Desk:
         """How many requests wait."""
         with self._changed:
             return len(self._lanes) + len(self._again)
+
+    @property
+    def delay_s(self) -> float:
+        """How long the final that comes next has waited."""
+        with self._changed:
+            since_s = self._lanes.oldest_final_s
+        return time.perf_counter() - since_s if since_s else 0.0
 
     def relieve(self, hang_s: float) -> int:
         """Give up the threads whose call takes longer; others take their places.

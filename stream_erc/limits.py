@@ -20,6 +20,11 @@ class LimitsConfig:
     """How much clients may ask for."""
 
     max_sessions: int = setting(64, "further clients are refused with 1013")
+    max_delay_s: float = setting(
+        1.0,
+        "seconds that a final may wait for a model; while one waits longer, further "
+        "clients are refused with 1013",
+    )
     max_sessions_per_owner: int = setting(
         32, "sessions of one token, where there are tokens; then 1013"
     )

@@ -22,6 +22,7 @@ from .limits import LimitsConfig
 
 LIMITS = {
     "server_full": "max_sessions",
+    "server_busy": "max_delay_s",
     "owner_full": "max_sessions_per_owner",
     "text_too_long": "max_text_kib",
     "session_too_long": "max_session_s",

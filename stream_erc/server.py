@@ -130,6 +130,8 @@ class Server:
         self, connection: ServerConnection, request: Request
     ) -> Response | None:
         obstacle = None if self._sessions.has_room else "full"
+        if self._sessions.is_busy:
+            obstacle = "busy"
         if self._sessions.is_stuck:
             obstacle = "stuck"
         if self._sessions.is_draining:

@@ -93,6 +93,11 @@ class Sessions:
         return len(self._kept) < self._settings.limits.max_sessions
 
     @property
+    def is_busy(self) -> bool:
+        """Whether the models are behind, so that one more would make all late."""
+        return self._engine.delay_s > self._settings.limits.max_delay_s
+
+    @property
     def is_stuck(self) -> bool:
         """Whether a model hangs, so that turns are told without it."""
         return self._engine.is_stuck
@@ -244,15 +249,16 @@ class Sessions:
         limits = self._settings.limits
         n_own = sum(kept.owner == owner for kept in self._kept.values())
         if not self.has_room:
-            code, n_most, whose = "server_full", limits.max_sessions, ""
+            code, expected = "server_full", f"at most {limits.max_sessions} sessions"
         elif owner != EVERYBODY and n_own >= limits.max_sessions_per_owner:
-            code, n_most = "owner_full", limits.max_sessions_per_owner
-            whose = " of one token"
+            n_most = limits.max_sessions_per_owner
+            code, expected = "owner_full", f"at most {n_most} sessions of one token"
+        elif self.is_busy:
+            longest = f"{limits.max_delay_s:g} s"
+            code, expected = "server_busy", f"models that answer within {longest}"
         else:
             return
-        raise Overloaded(
-            code, f"expected at most {n_most} sessions{whose} at once; try again later"
-        )
+        raise Overloaded(code, f"expected {expected}; try again later")
 
     def _welcome(self, session_id: str, resume_token: str) -> events.SessionStarted:
         turns, limits = self._settings.turns, self._settings.limits

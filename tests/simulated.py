@@ -114,6 +114,7 @@ class DelayedEngine:
                 future.cancel()
 
     is_stuck = False
+    delay_s = 0.0
 
     def waiting(self):
         return {}

@@ -226,6 +226,21 @@ def answer_at_once(batch):
     return [Result(request.origin) for request in batch]
 
 
+def test_a_desk_tells_how_long_the_next_final_has_waited(open_desk):
+    worker = Worker()
+    desk = open_desk(worker)
+    assert desk.delay_s == 0.0
+    futures = [desk.put(final("a", 1))]
+    worker.wait_until_begun(final("a", 1))
+    assert desk.delay_s == 0.0  # it waits no more
+    futures.append(desk.put(final("a", 2)))
+    earlier_s = desk.delay_s
+    assert 0.0 < earlier_s < desk.delay_s
+    worker.free(final("a", 1), final("a", 2))
+    assert all(future.result(TIMEOUT_S) for future in futures)
+    assert desk.delay_s == 0.0
+
+
 def test_a_request_is_answered_with_how_long_it_took(open_desk):
     result = open_desk(answer_at_once).put(final()).result(TIMEOUT_S)
     assert result.origin == final().origin

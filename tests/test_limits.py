@@ -6,6 +6,7 @@ and others notice nothing.
 
 import asyncio
 import json
+import threading
 
 import pytest
 from recording import (
@@ -120,6 +121,31 @@ async def test_of_ten_times_too_many_sessions_the_rest_is_refused(served):
             assert {answer["code"] for answer, _ in answers} == {"server_full"}
             assert "at most 2 sessions" in answers[0][0]["message"]
             assert limited(server, "max_sessions") == 2 * MANY
+
+
+async def test_nobody_more_is_let_in_while_the_models_are_behind(serve):
+    release = threading.Event()
+
+    class Slow(ScriptedModels):
+        def hear(self, requests):
+            release.wait(TIMEOUT_S)
+            return super().hear(requests)
+
+    async with serve(Slow(), drain_s=0.2, max_delay_s=0.001) as (server, url):
+        async with talk(url, partials=False) as wire:
+            try:
+                for _ in range(4):  # two of them at work, two in the queue
+                    await wire.say(as_pcm16(TURN))
+                while server._sessions._engine.waiting()["hear"] < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                answer, code = await asked(url)
+                assert (answer["code"], code) == ("server_busy", 1013)
+                assert limited(server, "max_delay_s") == 1
+            finally:
+                release.set()
+            await wire.say(END)
+            assert len(of_type(await wire.hear_all(), "emotion.final")) == 4
+        await someone_is_served(url)
 
 
 async def test_one_token_cannot_take_all_the_room(served, tokens):

@@ -44,6 +44,7 @@ const PROBLEMS = {
   ],
   not_ready: ["The server takes no one at the moment", "Try again in a while."],
   server_full: ["The server is full", "Try again in a while."],
+  server_busy: ["The server is busy", "Try again in a while."],
   owner_full: [
     "This token has too many sessions",
     "End one elsewhere, or try again in a while.",
