@@ -1,15 +1,20 @@
-"""str -> Completeness: do the words before a pause sound as if more will come?
+"""Transcript -> Completeness: do the words before a pause sound as if more will come?
 
-By the marks that Whisper sets and a few words that seldom end a sentence. English;
-of other languages only the marks are known.
+By the marks that Whisper sets, how sure it is of the last word, and a few words that
+seldom end a sentence. These are English; of other languages only the marks are known.
 """
 
 from __future__ import annotations
 
-from .flow import Completeness
+from .flow import Completeness, Transcript
 
 ENDS = (".", "?", "!", "。", "？", "！")
 TRAILS = ("...", "…", "-", "–", "—")
+QUOTES = "\"'”’)»"
+
+SURE = 0.7
+"""Probability of the last word below which its mark is not believed: half a word is
+made into a whole one, with a full stop. docs/decisions.md, "What sounds complete"."""
 
 DANGLING = frozenset(
     "and but or because if that which who whose the a an my your our their of from "
@@ -19,18 +24,17 @@ DANGLING = frozenset(
 """After these a sentence goes on, whatever mark Whisper sets behind them."""
 
 
-def judge_completeness(text: str) -> Completeness:
-    """Say what a turn sounds like before a pause.
+def judge_completeness(transcript: Transcript) -> Completeness:
+    """Say what a turn sounds like before a pause; unknown where there are no words.
 
     Args:
-        text: Its words so far; empty where nothing was understood.
+        transcript: Of the turn so far, with its words.
     """
-    words = text.split()
-    if not words:
+    if not transcript.words:
         return Completeness.UNKNOWN
-    if text.endswith(TRAILS):
+    text = transcript.text.rstrip(QUOTES)
+    last = transcript.words[-1]
+    bare = "".join(c for c in last.text.lower() if c.isalpha())
+    if text.endswith(TRAILS) or bare in DANGLING or not text.endswith(ENDS):
         return Completeness.UNFINISHED
-    last = "".join(c for c in words[-1].lower() if c.isalpha())
-    if last in DANGLING or not text.rstrip("\"'”’)").endswith(ENDS):
-        return Completeness.UNFINISHED
-    return Completeness.COMPLETE
+    return Completeness.COMPLETE if last.probability >= SURE else Completeness.UNKNOWN

@@ -125,7 +125,7 @@ class Director:
         if self._speculation is None:
             return Completeness.UNKNOWN
         heard = self._speculation.heard
-        return judge_completeness(heard.transcript.text) if heard else None
+        return judge_completeness(heard.transcript) if heard else None
 
     def on_record(self, position: int, record: Record) -> Sequence[Action]:
         """Take in what was heard when `position` samples had been processed."""

@@ -29,8 +29,8 @@ def verdicts(monkeypatch):
     """Words of the stand-in for the recognizer have no marks: draw what they mean."""
     given = Counter()
 
-    def judge(text):
-        verdict = list(Completeness)[zlib.crc32(text.encode()) % 3]
+    def judge(transcript):
+        verdict = list(Completeness)[zlib.crc32(transcript.text.encode()) % 3]
         given[verdict] += 1
         return verdict
 
