@@ -36,6 +36,7 @@ bench: .venv/dev  ## latency, load and peers in ten minutes; the first time inst
 
 bench-models: .venv/dev  ## how right it is, and what the networks cost
 	$(RUN) -m benchmarks.accuracy
+	$(RUN) -m benchmarks.endpointing
 	$(RUN) -m benchmarks.networks
 
 lock: .venv/dev  ## pin what is served, with hashes; ARGS=--upgrade takes newer versions

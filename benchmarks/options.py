@@ -1,4 +1,4 @@
-"""The command line that both benchmarks share, and what follows from it."""
+"""The command line that benchmarks share, and what follows from it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from stream_erc.errors import ConfigError
 MODEL_SETTING = "emotion.model="
 
 
-def make_parser(module: str, description: str) -> argparse.ArgumentParser:
-    """Begin a command line with the common options."""
+def make_clips_parser(module: str, description: str) -> argparse.ArgumentParser:
+    """Begin a command line with what is heard."""
     parser = argparse.ArgumentParser(f"python -m {module}", description=description)
     parser.add_argument(
         "--data",
@@ -39,6 +39,12 @@ def make_parser(module: str, description: str) -> argparse.ArgumentParser:
         default="noise",
         help="what the pauses hold: noise of one bit, or nothing (default: noise)",
     )
+    return parser
+
+
+def make_parser(module: str, description: str) -> argparse.ArgumentParser:
+    """Begin a command line with what is heard, and by which server."""
+    parser = make_clips_parser(module, description)
     parser.add_argument(
         "--speakers",
         choices=("set", "never"),
@@ -87,7 +93,9 @@ def describe(options: argparse.Namespace, machine: dict[str, Any]) -> dict[str, 
     settings = {**vars(options)}
     settings["data"] = "tests/audio" if options.data is None else "corpora"
     # Nobody here knows the model of a server that runs elsewhere.
-    version = None if options.url else describe_version(model_of(options.serve))
+    is_elsewhere = settings.get("url") is not None
+    model = model_of(settings.get("serve", []))
+    version = None if is_elsewhere else describe_version(model)
     return {"machine": machine, "version": version, "settings": settings}
 
 
