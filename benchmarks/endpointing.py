@@ -1,7 +1,7 @@
 """How often a turn is ended too early, against how long its end is waited for.
 
 python -m benchmarks.endpointing [--data FOLDER] [--actors 21-24]
-    [--silence 544 352/544/800 ...]
+    [--silence 544 352/544/960 ...]
 
 Without sockets and without a clock: the plain driver hears dialogues, once for each
 choice of end silences, and every time is one of the audio's own. So the figures are the
@@ -58,7 +58,7 @@ from stream_erc.flow import FRAME_SAMPLES
 from stream_erc.pipeline import Pipeline, open_session
 from stream_erc.vad import SileroVad
 
-SILENCES = ("544", "384", "352/544/800")
+SILENCES = ("544", "384", "352/544/960")
 READ_AGAIN = 6  # times that each clip of read speech is broken, each time elsewhere
 BROKEN_EVERY = 4  # acted dialogues: one of so many is played broken, too
 MAX_WAIT_MS, MAX_CUT_IN = 450.0, 0.03
@@ -107,12 +107,15 @@ class Outcome:
 
     Attributes:
         n_turns: How many hold some of its voice.
+        is_torn: Whether two or more of them have words; what else stands before or
+            behind the words is a breath, a laugh, a sob.
         is_merged: Whether one of them holds some of another clip.
         wait_ms: From the end of its voice to the decision that its last turn is over;
             None where silence did not end it, or another clip did.
     """
 
     n_turns: int
+    is_torn: bool
     is_merged: bool
     wait_ms: float | None
 
@@ -125,6 +128,7 @@ class Endpoints:
         clips: How many.
         missed: Share of clips without a turn.
         cut_in: Share of clips in which a turn was ended although they went on.
+        torn: Share of clips whose words were cut apart so.
         merged: Share of clips that share a turn with another one.
         wait_ms: As in `Outcome`.
     """
@@ -132,6 +136,7 @@ class Endpoints:
     clips: int
     missed: float
     cut_in: float
+    torn: float
     merged: float
     wait_ms: Spread
 
@@ -163,7 +168,7 @@ def read_silence(option: str) -> TurnConfig:
     except ValueError as error:
         raise ConfigError(
             "--silence: expected ANY or COMPLETE/ANY/UNFINISHED in ms, as 544 or "
-            f"352/544/800, got {option!r}"
+            f"352/544/960, got {option!r}"
         ) from error
     return TurnConfig(
         end_silence_ms=any_other,
@@ -215,6 +220,7 @@ def play(material: Material, turns: TurnConfig, engine: MemoryEngine) -> Endpoin
         clips=len(outcomes),
         missed=float(np.mean([one.n_turns == 0 for one in outcomes])),
         cut_in=float(np.mean([one.n_turns > 1 for one in outcomes])),
+        torn=float(np.mean([one.is_torn for one in outcomes])),
         merged=float(np.mean([one.is_merged for one in outcomes])),
         wait_ms=spread(waits),
     )
@@ -252,7 +258,8 @@ def judge(matches: Sequence[Match]) -> Iterator[Outcome]:
             assert decided_ms is not None
             if n_clips[one.turns[-1].turn] == 1:
                 wait_ms = decided_ms - to_ms(one.clip.voice_end)
-        yield Outcome(len(one.turns), is_merged, wait_ms)
+        is_torn = sum(bool(turn.text) for turn in one.turns) > 1
+        yield Outcome(len(one.turns), is_torn, is_merged, wait_ms)
 
 
 def report(
@@ -263,10 +270,10 @@ def report(
     """Print the tables, the targets and the last line."""
     for name in MATERIALS:
         print_table(
-            (f"{name}: end silence, ms", "clips", "cut in", "merged", "missed")
+            (f"{name}: end silence, ms", "clips", "cut in", "torn", "merged", "missed")
             + ("wait p50", "p95", "max"),
             [
-                (silence, one.clips, one.cut_in, one.merged, one.missed)
+                (silence, one.clips, one.cut_in, one.torn, one.merged, one.missed)
                 + (one.wait_ms.p50, one.wait_ms.p95, one.wait_ms.max)
                 for silence, materials in found.items()
                 for one in [materials[name]]

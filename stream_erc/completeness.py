@@ -25,13 +25,15 @@ DANGLING = frozenset(
 
 
 def judge_completeness(transcript: Transcript) -> Completeness:
-    """Say what a turn sounds like before a pause; unknown where there are no words.
+    """Say what a turn sounds like before a pause.
+
+    Where nothing was understood yet, as of a breath before the first word, it goes on.
 
     Args:
         transcript: Of the turn so far, with its words.
     """
     if not transcript.words:
-        return Completeness.UNKNOWN
+        return Completeness.UNFINISHED
     text = transcript.text.rstrip(QUOTES)
     last = transcript.words[-1]
     bare = "".join(c for c in last.text.lower() if c.isalpha())

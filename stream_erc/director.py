@@ -125,7 +125,11 @@ class Director:
         if self._speculation is None:
             return Completeness.UNKNOWN
         heard = self._speculation.heard
-        return judge_completeness(heard.transcript) if heard else None
+        if heard is None:
+            return None
+        if heard.is_rescued:
+            return Completeness.UNKNOWN
+        return judge_completeness(heard.transcript)
 
     def on_record(self, position: int, record: Record) -> Sequence[Action]:
         """Take in what was heard when `position` samples had been processed."""

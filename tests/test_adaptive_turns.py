@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from turn_stream import Stream, configs, play, steps, vads
 
+from offline.transcription.cutting import cut_channel
 from stream_erc.config import Settings, TurnConfig
 from stream_erc.flow import (
     FRAME_SAMPLES,
@@ -235,3 +236,14 @@ def test_when_the_words_become_known_changes_nothing(drawn):
     late = listen(script, [is_told for _, is_told in drawn])
     assert late == listen(script, [True] * len(script))
     assert late[-1][1][0] is StreamEnded
+
+
+def test_offline_transcription_cuts_by_the_usual_silence_alone():
+    parts = [sound(1.0, 0.8), sound(0.45, 0.001)] * 2 + [sound(0.9, 0.001)]
+    samples = np.round(np.concatenate(parts) * 32_767).astype(np.int16)
+    usual, adaptive = (
+        list(cut_channel(samples, 0, Settings(turns=turns), loudness))
+        for turns in (TurnConfig(), ADAPTIVE)
+    )
+    assert len(usual) == 1
+    assert adaptive == usual

@@ -89,7 +89,15 @@ def test_two_turns_in_a_clip_are_a_cut_and_the_last_one_counts():
         a_turn(0, 500, 1100, decided_ms=1400, reason="silence"),
         a_turn(1, 1500, 2096, decided_ms=2500, reason="silence"),
     )
-    assert (first.n_turns, first.wait_ms) == (2, 500)
+    assert (first.n_turns, first.is_torn, first.wait_ms) == (2, False, 500)
+
+
+def test_words_in_two_turns_are_torn():
+    first, _ = hear_two(
+        a_turn(0, 500, 1100, "Kids are", decided_ms=1400, reason="silence"),
+        a_turn(1, 1500, 2096, "talking.", decided_ms=2500, reason="silence"),
+    )
+    assert first.is_torn
 
 
 def test_a_turn_over_two_clips_is_merged_and_nobody_waited_for_it():

@@ -1,6 +1,9 @@
 """Transcript -> Completeness: what a turn sounds like before a pause."""
 
+from dataclasses import replace
+
 import pytest
+from director_cases import Client, Script, answer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,9 +64,9 @@ def test_a_mark_behind_a_doubtful_word_tells_nothing():
 
 
 @pytest.mark.parametrize("is_rejected", [True, False])
-def test_of_no_words_nothing_is_known(is_rejected):
+def test_where_nothing_was_understood_more_will_come(is_rejected):
     silent = Transcript("", (), is_rejected)
-    assert judge_completeness(silent) is Completeness.UNKNOWN
+    assert judge_completeness(silent) is Completeness.UNFINISHED
 
 
 @given(st.text(), st.floats(0, 1))
@@ -74,3 +77,24 @@ def test_any_text_is_judged(text, probability):
 @given(st.text(), st.sampled_from(sorted(DANGLING)), st.sampled_from(["", ".", "?"]))
 def test_a_word_that_wants_another_is_never_complete(text, word, mark):
     assert judge(f"{text} {word}{mark}") is Completeness.UNFINISHED
+
+
+# --- the director -------------------------------------------------------------
+
+
+def paused():
+    return Client().hear(*Script().start().speak(3).pause().placed)
+
+
+def test_what_is_not_heard_yet_is_waited_for():
+    client = paused()
+    assert client.director.completeness is None
+    client.answer()
+    assert client.director.completeness is Completeness.UNFINISHED
+
+
+def test_of_words_that_a_model_failed_to_give_nothing_is_known():
+    client = paused()
+    failed = replace(answer(client.waiting[0]), is_rescued=True)
+    client.take(client.director.on_result(failed))
+    assert client.director.completeness is Completeness.UNKNOWN
