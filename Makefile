@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 
 LOCK := docs/operate/requirements.lock
 
-.PHONY: demo serve check audit test test-slow bench bench-models lock sbom clean
+.PHONY: demo serve check audit test test-slow bench bench-models bench-faults lock sbom clean
 
 demo: .venv/core  ## play a recorded conversation live; ARGS=--keep leaves the page open
 	$(RUN) -m clients.demo $(ARGS)
@@ -38,6 +38,9 @@ bench-models: .venv/dev  ## how right it is, and what the networks cost
 	$(RUN) -m benchmarks.accuracy
 	$(RUN) -m benchmarks.endpointing
 	$(RUN) -m benchmarks.networks
+
+bench-faults: .venv/dev  ## what faults cost: finals lost, finals doubled; five minutes
+	$(RUN) -m benchmarks.faults
 
 lock: .venv/dev  ## pin what is served, with hashes; ARGS=--upgrade takes newer versions
 	.venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 \

@@ -14,5 +14,7 @@ steps      a crowd's figures                   load       the command
 overload   ten times too many                             load --overload
 scoring    how right everything was            accuracy   the command
 networks   the two networks alone              networks   the command
+*_faults   one function for each kind of fault
+verdict    events -> finals lost and doubled   faults     the command
 peer_*     other systems, in a Python apart    peers      the command
 """

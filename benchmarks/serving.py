@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from clients.demo import describe_death, stop, wait_until_ready
 from clients.errors import ServerFailed
 
+PROGRAM = ("-m", "stream_erc")
 LAG_METRIC = "stream_erc_loop_lag_seconds"
 READY_TIMEOUT_S = 30.0
 HTTP_TIMEOUT_S = 5.0
@@ -126,16 +127,19 @@ def bound_quantile(before: Buckets, after: Buckets, share: float) -> float | Non
 
 
 @asynccontextmanager
-async def serving(options: Sequence[str] = ()) -> AsyncIterator[RunningServer]:
+async def serving(
+    options: Sequence[str] = (), program: Sequence[str] = PROGRAM
+) -> AsyncIterator[RunningServer]:
     """Run a server on a free port until the block ends.
 
     Args:
         options: Further ones of its command line.
+        program: What stands before `serve` there.
 
     Raises:
         ServerFailed: If it does not start.
     """
-    command = [sys.executable, "-m", "stream_erc", "serve", "--port", "0", *options]
+    command = [sys.executable, *program, "serve", "--port", "0", *options]
     with tempfile.TemporaryFile() as log:  # a pipe that nobody reads would fill up
         started_s = time.monotonic()
         process = await asyncio.create_subprocess_exec(

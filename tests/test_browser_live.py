@@ -17,9 +17,9 @@ from browsing import (
 )
 from conftest import start_server
 from recording import clip, join, silence
-from rough_network import rough_network
 from talking import ANGRY, MODERN
 
+from benchmarks.rough_network import rough_network
 from stream_erc.flow import EMOTIONS
 
 pytestmark = needs_browser

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from conftest import start_server
 from recording import agree
-from rough_network import rough_network
 
+from benchmarks.rough_network import rough_network
 from clients import demo, replay
 from clients.connection import connect
 from clients.errors import ConnectionFailed, ConnectionLost

@@ -11,6 +11,7 @@ from stream_erc.__main__ import main, make_parser
 from stream_erc.config import (
     AsrConfig,
     EmotionConfig,
+    EngineConfig,
     GateConfig,
     ServerConfig,
     Settings,
@@ -164,6 +165,9 @@ OUT_OF_RANGE = [
     (GateConfig, {"max_compression_ratio": 1.0}),
     (GateConfig, {"max_words_per_s": NAN}),
     (EmotionConfig, {"device": "tpu"}),
+    (EngineConfig, {"hang_s": 0.0}),
+    (EngineConfig, {"hang_s": NAN}),
+    (EngineConfig, {"max_stuck": 0}),
 ]
 
 

@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -76,6 +77,22 @@ def play(model, turns):
         ((emotion, context),) = model.step([turn], [context])
         emotions.append(emotion)
     return emotions, context
+
+
+def test_the_prior_is_an_emotion_that_rests_on_nothing(model):
+    prior = model.prior()
+    assert (prior.modalities, prior.context_turns) == ((), 0)
+    assert prior.emotions.sum() == pytest.approx(1, abs=1e-5)
+    assert prior.sentiments.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_model_without_finite_numbers_is_refused(monkeypatch):
+    model = EmotionModel(DEFAULT_MODEL)
+    run = model._dialogue.run
+    spoil = SimpleNamespace(run=lambda *asked: [np.nan * one for one in run(*asked)])
+    monkeypatch.setattr(model, "_dialogue", spoil)
+    with pytest.raises(ModelError, match="expected finite probabilities"):
+        model.prior()
 
 
 @pytest.mark.parametrize(

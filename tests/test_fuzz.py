@@ -14,11 +14,11 @@ from collections import Counter
 import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
-from nasty_frames import FIRSTS, TEXTS
 from recording import as_pcm16, of_type, pieces, silence, talk
 from scripted_models import ScriptedModels, sentence
 from simulated import Loudness, SimulatedLoop, World
 
+from benchmarks.nasty_frames import FIRSTS, TEXTS
 from stream_erc import events
 from stream_erc.config import ServerConfig, Settings, TurnConfig, VadConfig
 from stream_erc.conversation import Conversation

@@ -6,7 +6,6 @@ Scripted models behind the real server; `test_server_inside` has the real ones.
 import asyncio
 
 import pytest
-from faulty_models import FAULTS, Faulty
 from recording import (
     as_pcm16,
     join,
@@ -22,6 +21,7 @@ from recording import (
 from scripted_models import Loudness, ScriptedModels, sentence
 from talking import END, agent, marker
 
+from benchmarks.faulty_models import FAULTS, Faulty
 from stream_erc.config import EngineConfig
 from stream_erc.engine import Lane
 

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from nasty_frames import FIRSTS, RAW, TEXTS
 from recording import as_pcm16, dial, join, of_type, silence, talk
 from scripted_models import Loudness, ScriptedModels, sentence
 from talking import END
 
+from benchmarks.nasty_frames import FIRSTS, RAW, TEXTS
 from stream_erc import events
 from stream_erc.errors import BadMessage
 from stream_erc.reading import parse_client

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 from recording import as_pcm16, join, silence, until_metric
-from rough_network import rough_network
 from scripted_models import Loudness, ScriptedModels, conversation, sentence
 
+from benchmarks.rough_network import rough_network
 from clients import link
 from clients.connection import connect
 from clients.errors import ConnectionLost

@@ -3,7 +3,6 @@
 import threading
 
 import pytest
-from faulty_models import Faulty
 from recording import (
     MONO_16K,
     as_pcm16,
@@ -18,6 +17,7 @@ from recording import (
 )
 from talking import MODERN
 
+from benchmarks.faulty_models import Faulty
 from stream_erc import server as server_module
 from stream_erc.config import Settings
 

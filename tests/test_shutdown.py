@@ -160,3 +160,16 @@ async def test_a_model_that_hangs_does_not_keep_the_process(hanging):
         await wire.hear_all()
     assert_cut(wire)
     assert await asyncio.to_thread(process.wait, TIMEOUT_S) == 0
+
+
+async def test_a_server_that_fails_leaves_no_thread_behind(serve):
+    before = set(threading.enumerate())
+    with pytest.raises(ExceptionGroup):
+        async with serve(ScriptedModels()) as (_, url), talk(url) as wire:
+            await wire.say(as_pcm16(sentence(0.6)))
+            await wire.hear_until("turn.started")
+            raise ZeroDivisionError
+    left = set(threading.enumerate()) - before
+    for thread in left:
+        await asyncio.to_thread(thread.join, TIMEOUT_S)
+    assert not [thread for thread in left if thread.is_alive()]

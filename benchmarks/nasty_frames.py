@@ -3,40 +3,47 @@
 A frame that once did harm gets a line here.
 """
 
+from __future__ import annotations
+
 import json
 import struct
+from typing import Any
 
-START = {
+START: dict[str, Any] = {
     "type": "session.start",
     "audio": {"encoding": "mulaw", "sample_rate": 8000, "channels": 1},
 }
 
 
-def start(**changes):
+def start(**changes: Any) -> str:
+    """A first message with these fields."""
     return json.dumps(START | changes)
 
 
-def audio(**changes):
+def audio(**changes: Any) -> str:
+    """A first message with these fields of its audio."""
     return start(audio=START["audio"] | changes)
 
 
-def ping(identifier):
+def ping(identifier: object) -> str:
     """A ping with this piece of JSON as its id."""
     return f'{{"type":"ping","id":{identifier}}}'
 
 
-def speaker(name):
+def speaker(name: object) -> str:
+    """A change of the speaker to this name."""
     return json.dumps({"type": "speaker.set", "speaker": name})
 
 
-def many_fields(n_fields, **message):
+def many_fields(n_fields: int, **message: Any) -> str:
+    """A message with so many fields that nobody knows."""
     return json.dumps(message | {f"k{n}": n for n in range(n_fields)})
 
 
 DEEP = 30_000
 
 # Name: text, and the code of the error; None: there is nothing wrong with it.
-TEXTS = {
+TEXTS: dict[str, tuple[str, str | None]] = {
     # not JSON
     "nothing": ("", "not_json"),
     "a zero byte": ("\0", "not_json"),
@@ -170,7 +177,7 @@ TEXTS = {
 }
 
 # Name: the first message, and the code of the error.
-FIRSTS = {
+FIRSTS: dict[str, tuple[str | bytes, str]] = {
     "no audio": ('{"type":"session.start"}', "bad_field"),
     "audio that is null": (start(audio=None), "bad_field"),
     "audio that is a list": (start(audio=[]), "bad_field"),
@@ -205,7 +212,15 @@ FIRSTS = {
 }
 
 
-def frame(opcode, payload=b"", *, fin=True, rsv=0, masked=True, length=None):
+def frame(
+    opcode: int,
+    payload: bytes = b"",
+    *,
+    fin: bool = True,
+    rsv: int = 0,
+    masked: bool = True,
+    length: int | None = None,
+) -> bytes:
     """A WebSocket frame as a client sends it, right or wrong (RFC 6455, section 5)."""
     length = len(payload) if length is None else length
     head = bytes([fin << 7 | rsv << 4 | opcode])

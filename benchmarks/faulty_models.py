@@ -1,11 +1,22 @@
 """Models that fail at one turn of one session, in each way there is."""
 
+from __future__ import annotations
+
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from stream_erc.engine import HearRequest, Lane
+from stream_erc.context import Context
+from stream_erc.engine import (
+    HearRequest,
+    HearResult,
+    Lane,
+    UnderstandRequest,
+    UnderstandResult,
+)
 from stream_erc.flow import VoiceFeatures
 
 FAULTS = ("exception", "hang", "nan")
@@ -13,6 +24,8 @@ FAULTS = ("exception", "hang", "nan")
 
 class Faulty:
     """Stands in for models whose fault shows in the first session that comes to it.
+
+    What hangs goes on at the end of a `with`.
 
     Args:
         models: That do everything else.
@@ -22,37 +35,53 @@ class Faulty:
         lane: At which of its requests.
     """
 
-    def __init__(self, models, method, fault, *, turn=1, lane=Lane.FINAL):
+    def __init__(
+        self,
+        models: Any,
+        method: str,
+        fault: str,
+        *,
+        turn: int = 1,
+        lane: Lane = Lane.FINAL,
+    ) -> None:
+        """Spoil what `models` answer."""
         self._models = models
         self._method = method
         self._fault = fault
         self._where = (turn, lane)
-        self._victim = None
+        self._victim: str | None = None
         self._may_go_on = threading.Event()
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
+        """Give what the models have besides."""
         return getattr(self._models, name)
 
-    def __enter__(self):
+    def __enter__(self) -> Faulty:
+        """Let what hangs hang."""
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
+        """Let it go on."""
         self._may_go_on.set()
 
-    def hear(self, requests):
+    def hear(self, requests: Sequence[HearRequest]) -> Sequence[HearResult]:
+        """Answer as the models do, or not at all."""
         return self._answer("hear", requests)
 
-    def understand(self, requests):
+    def understand(
+        self, requests: Sequence[UnderstandRequest]
+    ) -> Sequence[UnderstandResult]:
+        """Answer as the models do, or not at all."""
         return self._answer("understand", requests)
 
-    def _answer(self, method, requests):
-        results = getattr(self._models, method)(requests)
+    def _answer(self, method: str, requests: Sequence[Any]) -> Sequence[Any]:
+        results: Sequence[Any] = getattr(self._models, method)(requests)
         if method == self._method:
             pairs = zip(requests, results, strict=True)
             return [self._spoil(request, result) for request, result in pairs]
         return results
 
-    def _spoil(self, request, result):
+    def _spoil(self, request: HearRequest | UnderstandRequest, result: Any) -> Any:
         origin = request.origin
         if (origin.turn, origin.lane) != self._where:
             return result
@@ -71,8 +100,8 @@ class Faulty:
         return replace(result, context=spoilt(result.context))
 
 
-def spoilt(context):
+def spoilt(context: Any) -> Any:
     """Give a context that would spoil every later turn."""
-    if isinstance(context, tuple):  # of scripted models
-        return (*context, float("nan"))
-    return replace(context, memory=np.full_like(context.memory, np.nan))
+    if isinstance(context, Context):
+        return replace(context, memory=np.full_like(context.memory, np.nan))
+    return (*context, float("nan"))  # of scripted models

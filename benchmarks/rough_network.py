@@ -1,6 +1,11 @@
 """A TCP proxy in front of a server that cuts, stalls and slows."""
 
+from __future__ import annotations
+
 import asyncio
+import sys
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -12,6 +17,9 @@ CHUNK_BYTES = 4096
 class RoughNetwork:
     """What lies between a client and its server.
 
+    Args:
+        target: Host and port of the server.
+
     Attributes:
         url: Where a client dials.
         budgets: Bytes that each next connection carries, both ways together, before it
@@ -22,30 +30,32 @@ class RoughNetwork:
         is_there: While it is false, connections are refused.
     """
 
-    def __init__(self, target):
+    def __init__(self, target: tuple[str | None, int | None]):
+        """Lie in front of `target`; `rough_network` opens it."""
         self.url = ""
-        self.budgets = []
+        self.budgets: list[int] = []
         self.n_cuts = 0
-        self.bytes_per_s = None
+        self.bytes_per_s: float | None = None
         self.is_open = asyncio.Event()
         self.is_open.set()
         self.is_there = True
         self._target = target
-        self._cuts = set()  # of the connections there are
+        self._cuts: set[Callable[[], None]] = set()  # of the connections there are
 
-    def cut(self):
+    def cut(self) -> None:
         """Cut every connection there is."""
         for cut in list(self._cuts):
             cut()
 
-    async def carry(self, reader, writer):
+    async def carry(self, reader: StreamReader, writer: StreamWriter) -> None:
+        """Carry one connection until one end closes it, or it is cut."""
         if not self.is_there:
             writer.transport.abort()
             return
         far_reader, far_writer = await asyncio.open_connection(*self._target)
-        budget = [self.budgets.pop() if self.budgets else float("inf")]
+        budget = [self.budgets.pop() if self.budgets else sys.maxsize]
 
-        def cut():
+        def cut() -> None:
             if cut not in self._cuts:
                 return
             self.n_cuts += 1
@@ -60,7 +70,13 @@ class RoughNetwork:
         for end in (writer, far_writer):
             end.close()
 
-    async def _pump(self, reader, writer, budget, cut):
+    async def _pump(
+        self,
+        reader: StreamReader,
+        writer: StreamWriter,
+        budget: list[int],
+        cut: Callable[[], None],
+    ) -> None:
         try:
             while chunk := await reader.read(CHUNK_BYTES):
                 await self.is_open.wait()
@@ -80,7 +96,7 @@ class RoughNetwork:
 
 
 @asynccontextmanager
-async def rough_network(url):
+async def rough_network(url: str) -> AsyncIterator[RoughNetwork]:
     """Put a network in front of the server at `url`."""
     target = urlsplit(url)
     network = RoughNetwork((target.hostname, target.port))
