@@ -61,6 +61,11 @@ class Whisper:
 
     def __init__(self, config: AsrConfig) -> None:
         self._config = config
+        if config.device == "cuda" and not ctranslate2.get_cuda_device_count():
+            raise ModelError(
+                'asr.device: expected a GPU that CTranslate2 can use for "cuda", got '
+                'none; "cpu" works everywhere'
+            )
         folder = locate_weights(config.whisper)
         try:
             if not Path(folder).is_dir():
@@ -70,7 +75,7 @@ class Whisper:
                 device=config.device,
                 compute_type=config.compute_type,
                 cpu_threads=config.threads,
-                num_workers=config.workers,
+                num_workers=config.n_workers,
             )
             self._encoder = self._make_encoder(Path(folder))
             self._tokenizers = self._make_tokenizers()

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from .limits import LimitsConfig
+from .machine import usable_cores
 from .option import require, setting
 
 ORIGIN = r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/?#]+"  # RFC 6454, section 7: no path
@@ -198,7 +199,9 @@ class AsrConfig:
     device: str = setting("cpu", '"cpu" or "cuda"')
     compute_type: str = setting("int8", 'CTranslate2 type; "float16" suits a GPU')
     threads: int = setting(1, "threads for one turn")
-    workers: int = setting(2, "turns at once; one is always kept free for finals")
+    workers: int = setting(
+        0, "turns at once, one kept free for finals; 0: one a usable core, at least 2"
+    )
 
     def __post_init__(self) -> None:
         require(
@@ -207,7 +210,12 @@ class AsrConfig:
             self.device,
         )
         require(self.threads >= 1, "asr.threads: expected at least 1", self.threads)
-        require(self.workers >= 1, "asr.workers: expected at least 1", self.workers)
+        require(self.workers >= 0, "asr.workers: expected at least 0", self.workers)
+
+    @property
+    def n_workers(self) -> int:
+        """How many turns are heard at once on this machine."""
+        return self.workers or max(2, int(usable_cores() / self.threads))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,8 +107,8 @@ def open_network(
     missing = sorted(set(providers) - set(onnxruntime.get_available_providers()))
     if missing:
         raise ModelError(
-            f"onnxruntime: expected the providers {list(providers)}, got none of "
-            f"{missing}"
+            f"emotion.device: expected {', '.join(missing)} in onnxruntime, got none; "
+            f'"cpu" works everywhere, see README, "GPU"'
         )
     try:
         return onnxruntime.InferenceSession(str(file), options, list(providers))

@@ -67,7 +67,7 @@ class Sessions:
         self._languages = models.whisper.languages
         self._vad = vad
         self._engine = LocalEngine(
-            models, settings.asr.workers, settings.engine, metrics.count_restart
+            models, settings.asr.n_workers, settings.engine, metrics.count_restart
         )
         self._rounds = Rounds(LISTENING_THREADS, "listen")
         self._conversations = Conversations(

@@ -158,7 +158,7 @@ OUT_OF_RANGE = [
     (TurnConfig, {"emotion_partial_ms": 99}),
     (AsrConfig, {"device": "tpu"}),
     (AsrConfig, {"threads": 0}),
-    (AsrConfig, {"workers": 0}),
+    (AsrConfig, {"workers": -1}),
     (GateConfig, {"min_log_probability": 0.0}),
     (GateConfig, {"max_no_speech_probability": 0.0}),
     (GateConfig, {"max_no_speech_probability": 1.1}),
@@ -265,3 +265,15 @@ def test_a_bad_setting_is_one_line_on_stderr_and_exit_code_2(capfd, option, valu
     assert told.out == ""
     assert told.err.startswith("stream-erc: ")
     assert told.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "n_workers"),
+    [(0.5, 1, 2), (2.0, 1, 2), (7.5, 1, 7), (8.0, 2, 4), (64.0, 1, 64)],
+)
+def test_as_many_turns_are_heard_at_once_as_cores_may_be_used(
+    monkeypatch, cores, threads, n_workers
+):
+    monkeypatch.setattr("stream_erc.config.usable_cores", lambda: cores)
+    assert AsrConfig(threads=threads).n_workers == n_workers
+    assert AsrConfig(threads=threads, workers=3).n_workers == 3

@@ -151,4 +151,4 @@ async def test_what_a_client_that_vanished_waited_for_is_not_computed(
         heard = await record(url, SCRIPT, partials=False)
     assert len(of_type(heard, "emotion.final")) == 1
     session = wire.heard[0]["session_id"]
-    assert held.sessions.count(session) <= Settings().asr.workers
+    assert held.sessions.count(session) <= Settings().asr.n_workers

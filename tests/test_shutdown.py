@@ -97,7 +97,7 @@ async def test_what_is_queued_when_the_time_is_over_is_dropped_and_told(serve, h
             await wire.hear_all()
         assert_cut(wire)
         held.let_go()
-    assert held.n_heard <= Settings().asr.workers
+    assert held.n_heard <= Settings().asr.n_workers
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])

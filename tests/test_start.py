@@ -107,7 +107,8 @@ def test_a_settings_file_that_is_wrong_stops_the_start_with_one_line(
         (["--asr.language", "xx"], ["asr.language", "en", "xx"]),
         (["--asr.compute_type", "int3"], ["asr", "int3"]),
         (["--model", "/nowhere"], ["/nowhere", "none"]),
-        (["--emotion.device", "cuda"], ["CUDA"]),
+        (["--emotion.device", "cuda"], ["emotion.device", "CUDA", '"cpu"']),
+        (["--asr.device", "cuda"], ["asr.device", "GPU", '"cpu"']),
     ],
 )
 def test_a_model_that_cannot_be_loaded_stops_the_start_with_one_line(
