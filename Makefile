@@ -37,6 +37,7 @@ bench: .venv/dev  ## latency, load and peers in ten minutes; the first time inst
 bench-models: .venv/dev  ## how right it is, and what the networks cost
 	$(RUN) -m benchmarks.accuracy
 	$(RUN) -m benchmarks.endpointing
+	$(RUN) -m benchmarks.costs
 	$(RUN) -m benchmarks.networks
 
 bench-faults: .venv/dev  ## what faults cost: finals lost, finals doubled; five minutes

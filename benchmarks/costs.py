@@ -1,0 +1,141 @@
+"""What one turn costs, part by part and by its length, on one core.
+
+    python -m benchmarks.costs [--plot FILE.png]
+
+Each part is the difference between two calls of the product: what `Whisper.voice` takes
+is encoding; what `Whisper.hear` takes beyond it is decoding; what word times take
+beyond that is aligning. The turns are beginnings of read speech, so all have words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from faster_whisper.audio import decode_audio
+
+from benchmarks.dialogues import COMMITTED
+from benchmarks.options import exit_with
+from benchmarks.report import describe_machine, describe_version, print_document
+from stream_erc.asr import Whisper
+from stream_erc.config import AsrConfig, EmotionConfig
+from stream_erc.flow import SAMPLE_RATE_HZ, TurnFeatures, VoiceFeatures
+from stream_erc.functionals import functionals
+from stream_erc.fusion import EmotionModel
+from stream_erc.vad import SileroVad
+
+CLIP = COMMITTED / "speech" / "jfk.flac"  # the longest: 11 s
+LENGTHS_S = (1, 2, 4, 8)
+FRAME_SAMPLES = 512
+
+Parts = dict[str, float]
+
+
+def time_parts(
+    whisper: Whisper, model: EmotionModel, seconds: int, repeats: int
+) -> Parts:
+    """Give the milliseconds that each part of such a turn takes, the median of some."""
+    samples = decode_audio(str(CLIP))[: seconds * SAMPLE_RATE_HZ]
+    heard = whisper.hear(samples, with_words=True)
+    turn = TurnFeatures(
+        "speaker", heard.text, VoiceFeatures(heard.voice, functionals(samples))
+    )
+    listen = SileroVad().stream()
+
+    def detect() -> None:
+        for start in range(0, len(samples) - FRAME_SAMPLES, FRAME_SAMPLES):
+            listen(samples[start : start + FRAME_SAMPLES])
+
+    calls: Mapping[str, Callable[[], object]] = {
+        "voice": partial(whisper.voice, samples),
+        "words": partial(whisper.hear, samples),
+        "times": partial(whisper.hear, samples, with_words=True),
+        "functionals": partial(functionals, samples),
+        "judging": partial(model.step, [turn], [model.empty_context()]),
+        "voice detection": detect,
+    }
+    took = {name: took_ms(call, repeats) for name, call in calls.items()}
+    return {
+        "voice detection": took["voice detection"],
+        "encoding": took["voice"],
+        "decoding": took["words"] - took["voice"],
+        "word times": took["times"] - took["words"],
+        "functionals": took["functionals"],
+        "judging": took["judging"],
+    }
+
+
+def took_ms(work: Callable[[], object], repeats: int) -> float:
+    """Give the median of how long some work takes; the first time does not count."""
+    times_ms = []
+    for _ in range(repeats + 1):
+        started_s = time.perf_counter()
+        work()
+        times_ms.append((time.perf_counter() - started_s) * 1000)
+    return median(times_ms[1:])
+
+
+def print_parts(table: Mapping[int, Parts]) -> None:
+    """Print the lengths as columns."""
+    print("ms".ljust(18), *(f"{seconds} s".rjust(8) for seconds in table))
+    for name in next(iter(table.values())):
+        row = (f"{parts[name]:8.1f}" for parts in table.values())
+        print(name.ljust(18), *row)
+    print("sum".ljust(18), *(f"{sum(p.values()):8.1f}" for p in table.values()))
+
+
+def draw(table: Mapping[int, Parts], file: Path) -> None:
+    """Draw the parts as stacked bars."""
+    from matplotlib.figure import Figure  # extra `plot`
+
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    axes = figure.subplots()
+    left = np.zeros(len(table))
+    lengths = [f"{seconds} s" for seconds in table]
+    for name in next(iter(table.values())):
+        widths = np.array([parts[name] for parts in table.values()])
+        axes.barh(lengths, widths, left=left, label=name)
+        left += widths
+    axes.invert_yaxis()
+    axes.set_xlabel("ms of one core")
+    axes.set_ylabel("turn")
+    axes.legend(fontsize="small")
+    figure.savefig(file, dpi=120)
+
+
+async def measure(options: argparse.Namespace) -> int:
+    """Measure, and print."""
+    machine = describe_machine()
+    whisper = Whisper(AsrConfig(workers=1))
+    folder = Path(EmotionConfig().model)
+    model = EmotionModel(folder)
+    table = {
+        seconds: time_parts(whisper, model, seconds, options.repeats)
+        for seconds in LENGTHS_S
+    }
+    print_parts(table)
+    if options.plot:
+        draw(table, options.plot)
+    conditions = {"machine": machine, "version": describe_version(folder)}
+    print_document("costs", conditions, {"ms by length in s": table}, [])
+    return 0
+
+
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.costs",
+        description="What one turn costs, part by part, on one core.",
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw it, too")
+    parser.add_argument("--repeats", type=int, default=15, help="default: 15")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    exit_with(measure(read_options()))
