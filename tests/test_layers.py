@@ -227,6 +227,13 @@ def test_the_wire_protocol_needs_no_numbers():
     assert "numpy" not in loaded_by("stream_erc.events")
 
 
+def test_the_map_has_every_module():
+    drawn = (ROOT / "docs" / "architecture.md").read_text()
+    assert {path.name for path in files("stream_erc") if path.name not in drawn} == {
+        "__main__.py"
+    }
+
+
 # --- sizes --------------------------------------------------------------------
 
 
