@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import ctranslate2
 import numpy as np
 
 from stream_erc.asr import HALVED, Whisper, compression_ratio, context_s, token_limit
@@ -24,11 +25,10 @@ class BatchedWhisper(Whisper):
 
     def hear_batch(self, turns: Sequence[Samples]) -> list[Heard]:
         """Transcribe turns that all have the same `context_s`, in their order."""
-        context = context_s(len(turns[0]))
         tokenizer = self._tokenizers[self._config.language]
         prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
         results = self._model.model.generate(
-            self._model.encode(np.stack([self._mel(turn, context) for turn in turns])),
+            self._encode_all(turns),
             [prompt] * len(turns),
             beam_size=1,
             max_length=HALVED * max(token_limit(len(turn)) for turn in turns),
@@ -42,6 +42,12 @@ class BatchedWhisper(Whisper):
             else self._read(result)
             for turn, result in zip(turns, results, strict=True)
         ]
+
+    def _encode_all(self, turns: Sequence[Samples]) -> ctranslate2.StorageView:
+        """Give the encoder's states of all, shape (n_turns, n_states, width)."""
+        cpu = ctranslate2.Device.cpu
+        states = [np.array(self._encode(turn).to_device(cpu)) for turn in turns]
+        return ctranslate2.StorageView.from_array(np.concatenate(states))
 
     def _read(self, result: Any) -> Heard:
         tokenizer = self._tokenizers[self._config.language]
