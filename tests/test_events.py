@@ -58,6 +58,7 @@ SERVER_MESSAGES = [
             "pre_roll_ms": 300,
             "resume_window_s": 30.0,
         },
+        "recorded": False,
     },
     {"type": "speech.started", "at_ms": 320},
     {"type": "speech.stopped", "at_ms": 960},
