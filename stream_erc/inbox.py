@@ -33,6 +33,7 @@ class Inbox:
         self._items: asyncio.Queue[Item] = asyncio.Queue()
         self._held: Item | None = None  # taken out, not yet given
         self._waiting_bytes = 0  # of audio
+        self._is_awaited = False  # somebody waits for room
         self._half = b""  # of a sample that the network cut
         self._n_samples = 0
         self._n_messages = 1  # `session.start` has been read before
@@ -62,6 +63,7 @@ class Inbox:
     async def wait_for_room(self) -> None:
         """Wait while too much is waiting."""
         while not (self.has_room or self._is_closed):
+            self._is_awaited = True
             await self._moves.wait()
 
     def count_message(self) -> None:
@@ -105,7 +107,9 @@ class Inbox:
                     self._held = following
             item = b"".join(pieces)
             self._waiting_bytes -= len(item)
-        self._moves.tell()
+        if self._is_awaited:  # or every piece of audio would wake all who wait
+            self._is_awaited = False
+            self._moves.tell()
         return item
 
     def _put(self, item: Item) -> None:
