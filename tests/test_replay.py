@@ -22,6 +22,7 @@ from scripted_server import (
 from clients import replay
 from clients.sources import RATE_HZ, decode
 from stream_erc import events
+from stream_erc.line import hang_up
 
 SPEECH = Path(__file__).parent / "audio" / "speech"
 SHORT = SPEECH / "LJ001-0008.flac"
@@ -288,7 +289,7 @@ async def test_a_session_that_breaks_off_is_one_line_exit_1_and_the_table_so_far
         await socket.recv()
         broken = events.Failure(code="bug", message="it broke", recoverable=False)
         await say(socket, *one_turn(), broken)
-        await socket.close(1011)
+        await hang_up(socket, 1011)
 
     async with scripted_server(script) as url:
         assert await run(url, SHORT) == 1
