@@ -37,13 +37,20 @@ class Rounds:
         self._threads = ThreadPoolExecutor(threads, name)
         self._next: list[tuple[Work, asyncio.Future[Any]]] = []
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Do this in a thread, in the next round, and give or raise what came of it."""
+    async def run(self, work: Callable[[], T], *, at_once: bool = False) -> T:
+        """Do this in a thread, and give or raise what came of it.
+
+        Args:
+            work: Done in the next round.
+            at_once: The round sets out now, with what has been gathered.
+        """
         loop = asyncio.get_running_loop()
-        if not self._next:
+        if not (self._next or at_once):
             loop.call_later(GATHER_S, self._set_out, loop)
         outcome: asyncio.Future[T] = loop.create_future()
         self._next.append((work, outcome))
+        if at_once:
+            self._set_out(loop)
         return await outcome
 
     def shutdown(self) -> None:

@@ -224,10 +224,10 @@ class Session:
 
     async def _listen(self) -> None:
         while not self._listener.is_over:
-            work = await self._next_work()
+            work, is_audio = await self._next_work()
             await self._wait_for_room()
             heard_before = self._listener.heard
-            placed = await self._rounds.run(work)
+            placed = await self._rounds.run(work, at_once=not is_audio)
             n_heard = self._listener.heard - heard_before
             self._metrics.audio_seconds.inc(n_heard / SAMPLE_RATE_HZ)
             for position, record in placed:
@@ -239,16 +239,16 @@ class Session:
             self._broken.set_result(None)
         self.moves.tell()
 
-    async def _next_work(self) -> Work:
-        """Give what to do next: go on after a pause, or take what came."""
+    async def _next_work(self) -> tuple[Work, bool]:
+        """Give what to do next, go on after a pause or take what came; is it audio?"""
         if self._listener.is_waiting:
             while (completeness := self._director.completeness) is None:
                 await self.moves.wait()
-            return partial(self._listener.judge, completeness)
+            return partial(self._listener.judge, completeness), False
         item = await self._inbox.next()
         if isinstance(item, bytes):
-            return partial(self._listener.push, item)
-        return partial(instruct, self._listener, item)
+            return partial(self._listener.push, item), True
+        return partial(instruct, self._listener, item), False
 
     async def _wait_for_room(self) -> None:
         """Hold the audio back while finals or the client's reading lag behind."""

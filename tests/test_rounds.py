@@ -28,6 +28,14 @@ async def test_what_comes_at_the_same_time_goes_in_one_trip(rounds):
     assert threads[0] != threading.get_ident()
 
 
+async def test_what_may_not_wait_takes_along_what_was_gathered(rounds, monkeypatch):
+    monkeypatch.setattr("stream_erc.rounds.GATHER_S", 1000.0)
+    patient = asyncio.create_task(rounds.run(partial(int, "1")))
+    await asyncio.sleep(0)  # it has been gathered
+    assert await rounds.run(partial(int, "2"), at_once=True) == 2
+    assert await patient == 1
+
+
 async def test_one_that_fails_spoils_no_other(rounds):
     works = [partial(int, text) for text in ("1", "two", "3")]
     one, two, three = await asyncio.gather(

@@ -107,7 +107,7 @@ async def test_a_flood_of_text_is_answered_in_order(server_url):
 
 async def test_a_flood_of_speakers_and_flushes_makes_no_turn_of_nothing(server_url):
     script = []
-    for number in range(60):
+    for number in range(300):
         script += [
             {"type": "speaker.set", "speaker": f"speaker {number}"},
             {"type": "turn.flush"},
@@ -115,7 +115,7 @@ async def test_a_flood_of_speakers_and_flushes_makes_no_turn_of_nothing(server_u
         ]
     heard = await record(server_url, script)
     assert [m["type"] for m in heard] == ["session.started", "session.ended"]
-    assert heard[-1]["audio_ms"] == 600
+    assert heard[-1]["audio_ms"] == 3000
 
 
 async def test_speech_cut_every_tenth_of_a_second_loses_no_sample(server_url):
