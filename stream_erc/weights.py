@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 VERSION = 6
-TYPES = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2"}  # ctranslate2.DataType
+TYPES = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2", 5: "<u2"}
+"""By `ctranslate2.DataType`; numpy has no bfloat16, the last."""
+
+BFLOAT16 = 5
 
 Array = NDArray[Any]
 
@@ -47,6 +50,8 @@ def read_weights(path: Path, prefix: str) -> dict[str, Array]:
                     f"{path}: {name}: expected a type of {sorted(TYPES)}, got {kind}"
                 )
             array = np.frombuffer(file.read(n_bytes), TYPES[kind])
+            if kind == BFLOAT16:  # the upper half of a float32
+                array = (array.astype("<u4") << 16).view("<f4")
             arrays[name.removeprefix(prefix)] = array.reshape(shape)
     return {name: restore(name, arrays) for name in arrays}
 

@@ -125,7 +125,7 @@ def test_torch_stays_in_the_network_and_the_workshop():
 
 
 def test_of_the_workshop_two_rooms_have_torch():
-    heavy = users(["offline"], "torch", "transformers", "accelerate")
+    heavy = users(["offline"], "torch", "transformers", "accelerate", "onnx")
     others = {name for name in heavy if not name.startswith(LEARNING)}
     # These two load it once their options are read.
     assert others <= {"offline.commands.train", "offline.commands.export"}
@@ -214,7 +214,7 @@ def test_whoever_does_not_train_needs_no_torch(rooms):
     names = [label(p) for p in files("offline") if p.parent.name == rooms]
     assert names
     loaded = loaded_by(", ".join(names))
-    assert loaded.isdisjoint({"torch", "transformers", "accelerate"})
+    assert loaded.isdisjoint({"torch", "transformers", "accelerate", "onnx"})
 
 
 @pytest.mark.parametrize("module", ["connection", "replay", "microphone"])

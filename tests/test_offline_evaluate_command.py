@@ -169,4 +169,4 @@ def test_evaluating_needs_nothing_of_the_training():
         check=True,
     )
     loaded = set(shown.stdout.split())
-    assert loaded.isdisjoint({"torch", "transformers", "pandas", "matplotlib"})
+    assert loaded.isdisjoint({"torch", "transformers", "pandas", "matplotlib", "onnx"})

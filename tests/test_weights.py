@@ -30,7 +30,7 @@ class Small(ModelSpec):
         return 1
 
 
-@pytest.fixture(params=[None, "int8", "float16", "int8_float16"])
+@pytest.fixture(params=[None, "int8", "int16", "float16", "bfloat16", "int8_float16"])
 def stored(request, tmp_path):
     """A layer's weights, and the file that CTranslate2 made of them."""
     rng = np.random.default_rng(0)
