@@ -10,7 +10,6 @@ beyond that is aligning. The turns are beginnings of read speech, so all have wo
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,18 +19,23 @@ import numpy as np
 from faster_whisper.audio import decode_audio
 
 from benchmarks.dialogues import COMMITTED
+from benchmarks.networks import took_ms
 from benchmarks.options import exit_with
 from benchmarks.report import describe_machine, describe_version, print_document
 from stream_erc.asr import Whisper
-from stream_erc.config import AsrConfig, EmotionConfig
-from stream_erc.flow import SAMPLE_RATE_HZ, TurnFeatures, VoiceFeatures
+from stream_erc.config import DEFAULT_MODEL, AsrConfig
+from stream_erc.flow import (
+    FRAME_SAMPLES,
+    SAMPLE_RATE_HZ,
+    TurnFeatures,
+    VoiceFeatures,
+)
 from stream_erc.functionals import functionals
 from stream_erc.fusion import EmotionModel
 from stream_erc.vad import SileroVad
 
 CLIP = COMMITTED / "speech" / "jfk.flac"  # the longest: 11 s
 LENGTHS_S = (1, 2, 4, 8)
-FRAME_SAMPLES = 512
 
 Parts = dict[str, float]
 
@@ -59,7 +63,11 @@ def time_parts(
         "judging": partial(model.step, [turn], [model.empty_context()]),
         "voice detection": detect,
     }
-    took = {name: took_ms(call, repeats) for name, call in calls.items()}
+    took = {
+        # The first time does not count.
+        name: median([took_ms(call) for _ in range(repeats + 1)][1:])
+        for name, call in calls.items()
+    }
     return {
         "voice detection": took["voice detection"],
         "encoding": took["voice"],
@@ -68,16 +76,6 @@ def time_parts(
         "functionals": took["functionals"],
         "judging": took["judging"],
     }
-
-
-def took_ms(work: Callable[[], object], repeats: int) -> float:
-    """Give the median of how long some work takes; the first time does not count."""
-    times_ms = []
-    for _ in range(repeats + 1):
-        started_s = time.perf_counter()
-        work()
-        times_ms.append((time.perf_counter() - started_s) * 1000)
-    return median(times_ms[1:])
 
 
 def print_parts(table: Mapping[int, Parts]) -> None:
@@ -112,8 +110,7 @@ async def measure(options: argparse.Namespace) -> int:
     """Measure, and print."""
     machine = describe_machine()
     whisper = Whisper(AsrConfig(workers=1))
-    folder = Path(EmotionConfig().model)
-    model = EmotionModel(folder)
+    model = EmotionModel(DEFAULT_MODEL)
     table = {
         seconds: time_parts(whisper, model, seconds, options.repeats)
         for seconds in LENGTHS_S
@@ -121,7 +118,7 @@ async def measure(options: argparse.Namespace) -> int:
     print_parts(table)
     if options.plot:
         draw(table, options.plot)
-    conditions = {"machine": machine, "version": describe_version(folder)}
+    conditions = {"machine": machine, "version": describe_version(DEFAULT_MODEL)}
     print_document("costs", conditions, {"ms by length in s": table}, [])
     return 0
 

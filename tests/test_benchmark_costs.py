@@ -1,11 +1,9 @@
 """What one turn costs, part by part."""
 
-from pathlib import Path
-
 import pytest
 
 from benchmarks.costs import draw, print_parts, time_parts
-from stream_erc.config import EmotionConfig
+from stream_erc.config import DEFAULT_MODEL
 from stream_erc.fusion import EmotionModel
 
 PARTS = {
@@ -20,7 +18,7 @@ PARTS = {
 
 @pytest.fixture(scope="module")
 def table(models):
-    model = EmotionModel(Path(EmotionConfig().model))
+    model = EmotionModel(DEFAULT_MODEL)
     return {1: time_parts(models.whisper, model, 1, repeats=1)}
 
 
