@@ -53,6 +53,18 @@ def test_every_metric_that_the_dashboard_asks_for_is_told(panels):
     assert asked <= told_names()
 
 
+def test_every_metric_that_is_told_is_in_the_dashboard(panels):
+    text = " ".join(expressions(panels))
+    own = {
+        family.name
+        for family in Metrics().registry.collect()
+        if family.name.startswith("stream_erc_")
+    }
+    parts = r"(?:_(?:total|bucket|sum|count|info))?"
+    shown = {name for name in own if re.search(rf"\b{name}{parts}\{{", text)}
+    assert shown == own
+
+
 def test_panels_of_the_dashboard_do_not_overlap(panels):
     taken = set()
     for panel in panels:
