@@ -152,6 +152,7 @@ async def connect(
     conversation_id: str | None = None,
     language: str | None = None,
     partials: bool = True,
+    observe: bool = False,
     modalities: Sequence[Modality] = ("audio", "text"),
     token: str | None = None,
     ca: Path | None = None,
@@ -169,6 +170,7 @@ async def connect(
         conversation_id: Sessions with the same one share one context.
         language: Of the speech; None: the server's default.
         partials: Whether words and emotions come while a turn is still running.
+        observe: Whether the other participants' turns come as `ConversationTurn`.
         modalities: What the emotion may rest on.
         token: For a server that wants one.
         ca: PEM file of whoever vouches for the server; None: whom the system trusts.
@@ -183,6 +185,7 @@ async def connect(
         conversation_id=conversation_id,
         language=language,
         partials=partials,
+        observe=observe,
         modalities=tuple(modalities),
     )
     dial = partial(open_socket, url, token, ca)

@@ -56,7 +56,7 @@ class Chapter:
 
         Args:
             event: One of `KEPT`.
-            release: Called in the event loop, once or twice: the event may be told.
+            release: Called in the event loop, once: the event may be told.
         """
         entry = Entry(
             at_ms=time.time_ns() // 1_000_000,
@@ -68,11 +68,13 @@ class Chapter:
         )
         self._n_entries += 1
         loop = asyncio.get_running_loop()
-        timer = loop.call_later(MAX_HELD_S, release)
 
         def settle() -> None:
-            timer.cancel()
-            release()
+            if not timer.cancelled():
+                timer.cancel()
+                release()
+
+        timer = loop.call_later(MAX_HELD_S, settle)
 
         def tell() -> None:
             if not loop.is_closed():

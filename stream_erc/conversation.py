@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
+from . import events
 from .context import Context
 
 Key = tuple[str, str]
 """Owner, and what the owner calls the conversation."""
 
 
+class Participant(Protocol):
+    """A session of a conversation, as the conversation sees it."""
+
+    def go_on(self) -> None:
+        """Commit what waits, if it is ready: nobody is before it any more."""
+
+    def hear_of(self, turn: events.ConversationTurn) -> None:
+        """Take note of another participant's turn, on the clock of that one."""
+
+
 class Conversation:
     """One context and its version; used by one thread alone.
 
-    A result that rests on an older version is thrown away and asked for again, so
-    no turn is ever judged without those committed before it.
+    Turns are committed in the order in which their ends were decided, whichever is
+    judged first. A result that rests on an older version is thrown away and asked for
+    again, so no turn is ever judged without those committed before it.
     """
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._version = 0
+        self._line: deque[str] = deque()  # a session for each turn that has ended
+        self._participants: dict[str, Participant] = {}
 
     @property
     def context(self) -> Context:
@@ -34,11 +49,47 @@ class Conversation:
         """How many turns have been committed."""
         return self._version
 
+    @contextmanager
+    def seat(self, session: str, participant: Participant) -> Iterator[None]:
+        """Let a session take part; when it leaves, nobody waits for it any more."""
+        self._participants[session] = participant
+        try:
+            yield
+        finally:
+            del self._participants[session]
+            self._line = deque(one for one in self._line if one != session)
+            self._call_next()
+
+    def queue_up(self, session: str) -> None:
+        """Give a session's turn, which has ended, its place behind all others."""
+        self._line.append(session)
+
+    def is_next(self, session: str) -> bool:
+        """Tell whether the next turn to be committed is this session's."""
+        return bool(self._line) and self._line[0] == session
+
     def commit(self, context: Context) -> int:
-        """Remember one turn more; give its place in the conversation, from 0."""
+        """Remember the next turn in line; give its place in the conversation, from 0.
+
+        Args:
+            context: With that turn in it.
+        """
+        session = self._line.popleft()
         self._context = context
         self._version += 1
+        if not self.is_next(session):  # else it sees for itself
+            self._call_next()
         return self._version - 1
+
+    def tell(self, turn: events.ConversationTurn) -> None:
+        """Let the other participants know of a turn."""
+        for session, participant in self._participants.items():
+            if session != turn.session_id:
+                participant.hear_of(turn)
+
+    def _call_next(self) -> None:
+        if self._line and (next_one := self._participants.get(self._line[0])):
+            next_one.go_on()
 
 
 class Conversations:

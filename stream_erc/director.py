@@ -146,7 +146,7 @@ class Director:
                 return self._end_turn(record)
             case ContextAdded(speaker, text):
                 features = self._terms.read(speaker, text)
-                self._queue.append(Commit(self._next_origin(-1), features))
+                self._queue_up(Commit(self._next_origin(-1), features))
                 return self._advance()
             case MarkerReached() | StreamEnded():
                 self._queue.append(announce(record, to_ms(position)))
@@ -175,6 +175,10 @@ class Director:
         """Take in that a partial was overtaken before its turn came, or failed."""
         return self._partials.drop(origin, self.time_ms)
 
+    def go_on(self) -> Sequence[Action]:
+        """Take in that no other session's turn is to be committed before."""
+        return self._advance()
+
     def _end_turn(self, record: TurnEnded) -> list[Action]:
         self._partials.stop()
         actions: list[Action] = [announce(record, self.time_ms)]
@@ -185,8 +189,12 @@ class Director:
             actions.append(self._terms.hear(commit.origin, audio))
         self._speculation = None
         commit.ended, commit.decided_s = record, self._clock()
-        self._queue.append(commit)
+        self._queue_up(commit)
         return actions + self._advance()
+
+    def _queue_up(self, commit: Commit) -> None:
+        self._queue.append(commit)
+        self._conversation.queue_up(self._terms.session)
 
     def _advance(self) -> list[Action]:
         """Carry on with the head of the queue as far as it goes."""
@@ -194,18 +202,19 @@ class Director:
         while self._queue:
             head = self._queue[0]
             if isinstance(head, Commit):
-                actions += self._move(head)
-                if not self._is_judged(head):
+                is_next = self._conversation.is_next(self._terms.session)
+                actions += self._move(head, may_ask=is_next)
+                if not (is_next and self._is_judged(head)):
                     return actions
                 actions += self._finish(head)
             else:
                 actions.append(head)
             self._queue.popleft()
         if self._speculation is not None:
-            actions += self._move(self._speculation)
+            actions += self._move(self._speculation, may_ask=True)
         return actions
 
-    def _move(self, commit: Commit) -> list[Action]:
+    def _move(self, commit: Commit, *, may_ask: bool) -> list[Action]:
         """Send the words once they are final; ask for the emotion in this context."""
         actions: list[Action] = []
         if commit.ended and commit.heard and not commit.is_transcript_sent:
@@ -214,7 +223,8 @@ class Director:
                 actions.append(not_transcribed(commit.ended, self.time_ms))
             actions.append(transcript_final(commit.ended, commit.heard, self.time_ms))
         version = self._conversation.version
-        if commit.features is not None and commit.asked_version != version:
+        is_known = commit.asked_version == version
+        if may_ask and commit.features is not None and not is_known:
             commit.asked_version = version
             actions.append(
                 understand(commit.origin, commit.features, self._conversation)

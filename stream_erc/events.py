@@ -11,19 +11,10 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import msgspec
 from msgspec import Meta, Struct
 
+from .names import Identifier, Name, Secret
+
 SUBPROTOCOL = "stream-erc.v1"
 PATH = "/v1/stream"
-
-PRINTABLE = (
-    r"^[^\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]*\Z"
-)
-"""No control characters, no line breaks, nothing that turns the direction of text
-around: a name stands in logs, files and pages beside others."""
-
-Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE)]
-Secret = Annotated[str, Meta(max_length=200)]
-Identifier = str | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-"""What a client calls its own messages, given back as it came."""
 
 Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw"]
 Reason = Literal["silence", "flush", "speaker", "max_length", "end"]
@@ -41,13 +32,17 @@ class AudioFormat(Struct, frozen=True, kw_only=True):
 
 
 class SessionStart(Struct, frozen=True, kw_only=True, tag="session.start"):
-    """The first message. `modalities` bars the model from the others."""
+    """The first message. `modalities` bars the model from the others.
+
+    `observe`: the other participants' turns are wanted, too.
+    """
 
     audio: AudioFormat
     speaker: Name = "speaker"
     conversation_id: Name | None = None
     language: Name | None = None
     partials: bool = True
+    observe: bool = False
     modalities: Annotated[tuple[Modality, ...], Meta(min_length=1, max_length=2)] = (
         "audio",
         "text",
@@ -244,6 +239,23 @@ class EmotionFinal(TurnEvent, frozen=True, kw_only=True, tag="emotion.final"):
     latency: Latency
 
 
+class ConversationTurn(Event, frozen=True, kw_only=True, tag="conversation.turn"):
+    """Another participant's turn with its finals, for a session that observes."""
+
+    session_id: str
+    speaker: str
+    start_ms: int
+    end_ms: int
+    text: str
+    rejected: bool
+    label: str
+    probabilities: dict[str, float]
+    sentiment: dict[str, float]
+    modalities: tuple[str, ...]
+    context_turns: int
+    context_seq: int
+
+
 class Marker(Event, frozen=True, kw_only=True, tag="marker"):
     """The audio before the marker is done with."""
 
@@ -296,6 +308,7 @@ ServerEvent = (
     | TurnEnded
     | TranscriptFinal
     | EmotionFinal
+    | ConversationTurn
     | Marker
     | Pong
     | Warn

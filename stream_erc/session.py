@@ -7,9 +7,7 @@ lost, what came is worked on, what follows is kept, and another may take its pla
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from functools import partial
 
 from . import events
@@ -17,7 +15,8 @@ from .archive import KEPT, Chapter
 from .backlog import Backlog
 from .config import Settings
 from .director import Action, Director, Forget
-from .engine import Engine, Lane, Origin, Request, Result
+from .engine import Engine
+from .errands import Errands
 from .errors import BadMessage, Broken, Overloaded, SessionError, first_of
 from .flow import SAMPLE_RATE_HZ
 from .inbox import Inbox
@@ -28,6 +27,7 @@ from .pace import Pace
 from .pipeline import instruct
 from .presence import Moves, Presence, Vanished
 from .reading import parse_client, refuse, require_short
+from .retelling import Retelling, on_clock
 from .rounds import Rounds
 from .wording import failure, warn_of
 
@@ -47,6 +47,8 @@ class Session:
         sample_rate_hz: As declared.
         listener: Called in `rounds`, one call at a time.
         director: Called in the event loop alone.
+        retelling: Tells the other participants of turns.
+        observes: Whether the client wants to be told of theirs.
         engine: Shared by all sessions.
         rounds: Where the listener runs.
         settings: Its limits, and how long it waits for a lost client.
@@ -71,6 +73,8 @@ class Session:
         listener: Listener,
         director: Director,
         *,
+        retelling: Retelling,
+        observes: bool,
         engine: Engine,
         rounds: Rounds,
         settings: Settings,
@@ -97,9 +101,10 @@ class Session:
         self._inbox = Inbox(sample_bytes, limits.max_unheard_kib * 1024, self.moves)
         self._pace = Pace(limits, sample_bytes * sample_rate_hz, self._hold_back)
         self._max_text_bytes = limits.max_text_kib * 1024
-        self._held_back: set[str] = set()  # limits that the client was told of
-        self._pending: dict[Origin, set[Future[Result]]] = defaultdict(set)
-        self._broken: asyncio.Future[None] = asyncio.Future()  # fails with a request
+        self._warned: set[str] = set()  # limits that the client was told of
+        self._retelling = retelling
+        self._observes = observes
+        self._errands = Errands(engine, director, self._perform, metrics)
         self._is_over = False
 
     @property
@@ -156,8 +161,8 @@ class Session:
 
     def break_off(self, error: SessionError) -> None:
         """End the session with an error, unless all is said."""
-        if not self._broken.done():
-            self._broken.set_exception(error)
+        if not self._errands.broken.done():
+            self._errands.broken.set_exception(error)
 
     # --- sockets --------------------------------------------------------------
 
@@ -235,8 +240,8 @@ class Session:
         while self._director.n_unfinished:
             await self.moves.wait()
         self._is_over = True
-        if not self._broken.done():  # a bug in a late result may have come first
-            self._broken.set_result(None)
+        if not self._errands.broken.done():  # a bug may have come first
+            self._errands.broken.set_result(None)
         self.moves.tell()
 
     async def _next_work(self) -> tuple[Work, bool]:
@@ -262,52 +267,35 @@ class Session:
             if isinstance(action, events.Event):
                 self._send(action)
             elif isinstance(action, Forget):
-                for future in list(self._pending.get(action.origin, ())):
-                    future.cancel()
+                self._errands.forget(action.origin)
             else:
-                self._submit(action)
-
-    def _submit(self, request: Request) -> None:
-        loop = asyncio.get_running_loop()
-        future = self._engine.submit(request)
-        self._pending[request.origin].add(future)
-
-        def hand_over(done: Future[Result]) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._take_result, request.origin, done)
-
-        future.add_done_callback(hand_over)
-
-    def _take_result(self, origin: Origin, future: Future[Result]) -> None:
-        futures = self._pending[origin]
-        futures.discard(future)
-        if not futures:
-            del self._pending[origin]
-        if self._broken.done():  # the session is over
-            return
-        is_dropped = future.cancelled()
-        error = None if is_dropped else future.exception()
-        if origin.lane is Lane.PARTIAL and (is_dropped or error):
-            self._metrics.partials_dropped.inc()
-            self._perform(self._director.on_dropped(origin))
-        elif error:
-            self._broken.set_exception(error)
-        elif not is_dropped:
-            self._go_on(future.result())
+                self._errands.submit(action)
         self.moves.tell()
 
-    def _go_on(self, result: Result) -> None:
-        """Take in what the engine answered; a bug there must not go unheard."""
-        try:
-            self._perform(self._director.on_result(result))
-        except Exception as error:  # no task waits here that could fail
-            self._broken.set_exception(error)
+    # --- the other participants -------------------------------------------------
+
+    def go_on(self) -> None:
+        """Commit what waits, if it is ready: nobody is before it any more."""
+        self._errands.go_on()
+
+    def hear_of(self, turn: events.ConversationTurn) -> None:
+        """Tell the client of another participant's turn, unless it lags behind."""
+        has_ended = self._listener.is_over and not self._director.n_unfinished
+        if not self._observes or has_ended or self._is_over:
+            return
+        if self.backlog.is_full:
+            limit = "max_unread_events"
+            self._metrics.count_limit(limit)
+            message = "expected a client that reads its events; others' are left out"
+            self._warn_once(limit, "turns_left_out", message)
+        else:
+            self._send(on_clock(turn, self.time_ms))
 
     async def _expire(self) -> None:
         """Finish a session that is too long, or whose client has gone silent."""
         while (left_s := self._pace.left_s) > 0:
-            await asyncio.wait((self._broken,), timeout=left_s)
-            if self._broken.done():
+            await asyncio.wait((self._errands.broken,), timeout=left_s)
+            if self._errands.broken.done():
                 return
         if not self._inbox.is_closed:
             error = self._pace.find_excess()
@@ -316,7 +304,7 @@ class Session:
 
     async def _watch(self) -> None:
         """End the session where not even a rescue succeeds: that is a bug."""
-        await self._broken
+        await self._errands.broken
 
     # --- out ------------------------------------------------------------------
 
@@ -326,23 +314,26 @@ class Session:
         if self._chapter and isinstance(event, KEPT):
             self.backlog.hold(event)
             self._chapter.write(event, partial(self._release, event))
+        else:
+            self._retelling.push(event)
         self._metrics.count(event)
         self._log.note(event)
         self.moves.tell()
 
     def _release(self, event: events.Event) -> None:
         self.backlog.release(event)
+        self._retelling.push(event)
         self.moves.tell()
 
     def _hold_back(self, limit: str, expected: str) -> None:
         """Count what comes too fast; tell the client once."""
         self._metrics.count_limit(limit)
-        if limit not in self._held_back:
-            self._held_back.add(limit)
-            message = f"{expected}; held back from here on"
-            self._send(
-                events.Warn(time_ms=self.time_ms, code="held_back", message=message)
-            )
+        self._warn_once(limit, "held_back", f"{expected}; held back from here on")
+
+    def _warn_once(self, limit: str, code: str, message: str) -> None:
+        if limit not in self._warned:
+            self._warned.add(limit)
+            self._send(events.Warn(time_ms=self.time_ms, code=code, message=message))
 
     def _fail(self, error: SessionError) -> None:
         self._send(failure(error, self.time_ms))

@@ -24,6 +24,7 @@ from .flow import EMOTIONS
 from .logs import SessionLog, fields
 from .metrics import DESKS, Metrics
 from .pipeline import open_session
+from .retelling import Retelling
 from .rounds import Rounds
 from .session import Session
 from .vad import SileroVad
@@ -142,6 +143,8 @@ class Sessions:
                 start.audio.sample_rate,
                 listener,
                 director,
+                retelling=Retelling(session_id, conversation.tell),
+                observes=start.observe,
                 engine=self._engine,
                 rounds=self._rounds,
                 settings=self._settings,
@@ -149,11 +152,8 @@ class Sessions:
                 log=session_log,
                 chapter=self._archive.open_chapter(session_id, owner, start),
             )
-            token = secrets.token_urlsafe(TOKEN_BYTES)
-            opening = [self._welcome(session_id, token), *warn_of(unknown, 0)]
-            running = self._run(session, opening, stack.pop_all())
-        task = asyncio.create_task(running, name=f"session {session_id}")
-        self._kept[session_id] = Kept(session, owner, token, task)
+            stack.enter_context(conversation.seat(session_id, session))
+            self._keep(session, owner, unknown, stack.pop_all())
         self._metrics.opened.inc()
         session_log.info("session is open", owner=owner)
         return session
@@ -224,6 +224,19 @@ class Sessions:
 
         threading.Thread(target=end, name="end", daemon=True).start()
         return ended
+
+    def _keep(
+        self,
+        session: Session,
+        owner: str,
+        unknown: Sequence[str],
+        membership: ExitStack,
+    ) -> None:
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        opening = [self._welcome(session.session_id, token), *warn_of(unknown, 0)]
+        running = self._run(session, opening, membership)
+        task = asyncio.create_task(running, name=f"session {session.session_id}")
+        self._kept[session.session_id] = Kept(session, owner, token, task)
 
     async def _run(
         self, session: Session, opening: Sequence[events.Event], membership: ExitStack

@@ -5,6 +5,7 @@ tells what it rests on.
 """
 
 import zlib
+from contextlib import ExitStack
 
 import numpy as np
 
@@ -97,10 +98,12 @@ class Client:
             "modalities": ("audio", "text"),
             "emotion_partial_ms": EMOTION_PARTIAL_MS,
         }
+        wishes |= terms
         self.conversation = conversation or Conversation(())
-        self.director = Director(
-            SessionTerms(**wishes | terms), self.conversation, lambda: 0.0
-        )
+        self.director = Director(SessionTerms(**wishes), self.conversation, lambda: 0.0)
+        self.seat = ExitStack()
+        self.seat.enter_context(self.conversation.seat(wishes["session"], self))
+        self.is_called = False  # nobody's turn is before its own any more
         self.sent = []
         self.waiting = []
         self.n_heard = 0  # how often all of a turn was asked about
@@ -130,6 +133,19 @@ class Client:
         while self.waiting:
             self.answer()
         return self
+
+    def go_on(self):
+        """The conversation calls; the loop answers later."""
+        self.is_called = True
+
+    def answer_call(self):
+        self.is_called = False
+        return self.take(self.director.go_on())
+
+    def leave(self):
+        self.seat.close()
+        self.waiting.clear()
+        self.is_called = False
 
     def drop(self, place):
         request = self.waiting.pop(place)
@@ -247,12 +263,16 @@ def run(rng, clients, scripts, drop_share=0.2):
     while True:
         moves = [(n, "hear") for n, placed in enumerate(left) if placed]
         moves += [(n, "answer") for n, one in enumerate(clients) if one.waiting]
+        moves += [(n, "go on") for n, one in enumerate(clients) if one.is_called]
         if not moves:
             return clients
         number, move = rng.choice(moves)
         client = clients[number]
         if move == "hear":
             client.hear(left[number].pop(0))
+            continue
+        if move == "go on":
+            client.answer_call()
             continue
         place = rng.randrange(len(client.waiting))
         if is_partial(client.waiting[place]) and rng.random() < drop_share:

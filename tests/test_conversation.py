@@ -1,7 +1,13 @@
 """What the sessions of one conversation share, and for how long."""
 
 import asyncio
+from contextlib import ExitStack
 
+from hypothesis import given
+from hypothesis import strategies as st
+from scripted_server import LABELS
+
+from stream_erc import events
 from stream_erc.conversation import Conversation, Conversations
 
 AGES_S = 3600.0
@@ -23,6 +29,8 @@ async def due_timers_have_run():
 def test_commits_are_counted_and_the_last_context_is_the_one_remembered():
     conversation = Conversation(("nothing",))
     assert conversation.version == 0
+    conversation.queue_up("s")
+    conversation.queue_up("s")
     assert conversation.commit(("one",)) == 0
     assert conversation.commit(("one", "two")) == 1
     assert (conversation.version, conversation.context) == (2, ("one", "two"))
@@ -129,3 +137,66 @@ async def test_a_session_that_fails_leaves_its_conversation_as_any_other():
     except ConnectionError:
         await due_timers_have_run()
     assert len(shared) == 0
+
+
+# --- who hears of whom ----------------------------------------------------------
+
+
+class Listening:
+    """A participant that notes what it is told."""
+
+    def __init__(self):
+        self.heard = []
+
+    def go_on(self):
+        """Nothing waits."""
+
+    def hear_of(self, turn):
+        self.heard.append(turn)
+
+
+def turn_of(session):
+    return events.ConversationTurn(
+        session_id=session,
+        speaker="Ann",
+        start_ms=0,
+        end_ms=1000,
+        text="Yes.",
+        rejected=False,
+        label="joy",
+        probabilities=dict.fromkeys(LABELS, 1 / 7),
+        sentiment={"negative": 0.0, "neutral": 0.0, "positive": 1.0},
+        modalities=("audio",),
+        context_turns=0,
+        context_seq=0,
+    )
+
+
+rooms = st.tuples(
+    st.sampled_from([ANN, BEN, ""]), st.sampled_from(["kitchen", "annkit", None])
+)
+
+
+@given(st.lists(rooms, min_size=1, max_size=8))
+def test_a_turn_is_heard_of_in_its_own_room_of_its_own_owner_alone(joined):
+    async def gather():
+        shared = conversations()
+        with ExitStack() as stack:
+            seats = []
+            for number, room in enumerate(joined):
+                conversation = stack.enter_context(shared.join(*room))
+                listening = Listening()
+                stack.enter_context(conversation.seat(str(number), listening))
+                seats.append((room, conversation, listening))
+            for number, (_, conversation, _) in enumerate(seats):
+                conversation.tell(turn_of(str(number)))
+            return seats
+
+    seats = asyncio.run(gather())
+    for number, (room, _, listening) in enumerate(seats):
+        wanted = [
+            str(other)
+            for other, (its, _, _) in enumerate(seats)
+            if its == room and its[1] is not None and other != number
+        ]
+        assert [turn.session_id for turn in listening.heard] == wanted

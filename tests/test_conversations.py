@@ -9,7 +9,7 @@ from talking import ANGRY, CUTTER, MODERN, SAD, SURPASSED, agent, places
 async def test_two_sockets_of_a_conversation_share_one_order_and_one_context(
     server_url,
 ):
-    shared = {"conversation_id": "shared by two", "partials": False}
+    shared = {"conversation_id": "shared by two", "partials": False, "observe": True}
     ann = [clip(MODERN), silence(0.8), clip(SURPASSED), silence(0.8)]
     bob = [clip(CUTTER), silence(0.8), clip(SAD), silence(0.8)]
     recordings = await asyncio.gather(
@@ -17,6 +17,17 @@ async def test_two_sockets_of_a_conversation_share_one_order_and_one_context(
         record(server_url, bob, speaker="Bob", **shared),
     )
     assert places(*recordings) == [(n, n) for n in range(4)]
+    for heard, (other, name) in zip(
+        recordings, [(recordings[1], "Bob"), (recordings[0], "Ann")], strict=True
+    ):
+        told = of_type(heard, "conversation.turn")
+        finals = {m["context_seq"]: m for m in of_type(other, "emotion.final")}
+        assert {turn["speaker"] for turn in told} <= {name}
+        assert all(
+            turn["probabilities"] == finals[turn["context_seq"]]["probabilities"]
+            for turn in told
+        )
+    assert any(of_type(heard, "conversation.turn") for heard in recordings)
 
 
 async def test_sockets_that_commit_at_the_same_time_leave_no_gap(server_url):

@@ -119,9 +119,10 @@ clients = st.fixed_dictionaries(
         "format": st.sampled_from(FORMATS),
         "end": st.sampled_from(["end", "end", "end", "vanish", "go silent"]),
         "partials": st.booleans(),
+        "observe": st.booleans(),
     }
 )
-crowds = st.lists(clients, min_size=1, max_size=2)
+crowds = st.lists(clients, min_size=1, max_size=3)
 firsts = st.sampled_from([m for m, _ in (TEXTS | FIRSTS).values()]) | st.text(
     max_size=30
 )
@@ -143,6 +144,7 @@ class Client:
                 "channels": channels,
             },
             "partials": plan["partials"],
+            "observe": plan["observe"],
             "conversation_id": conversation,
         }
         self.said = []  # in its order, `session.start` left out
@@ -404,6 +406,29 @@ async def meet(world, plans, first):
         m["context_seq"] for c in crowd for m in of_type(c.received, "emotion.final")
     ]
     assert len(places) == len(set(places))
+    for client in crowd:
+        check_observed(client, crowd)
+
+
+def check_observed(client, crowd):
+    """Others' turns are theirs, and stand in one order with the client's own."""
+    finals = {
+        final["context_seq"]: final
+        for other in crowd
+        for final in of_type(other.received, "emotion.final")
+        if other is not client
+    }
+    told = of_type(client.received, "conversation.turn")
+    assert not told or client.plan["observe"]
+    for turn in told:
+        assert turn["session_id"] != client.received[0]["session_id"]
+        if final := finals.get(turn["context_seq"]):  # else it vanished before it came
+            shared = final.keys() & turn.keys() - {"type", "seq", "time_ms"}
+            assert len(shared) == 6
+            assert all(turn[name] == final[name] for name in shared)
+    ordered = of_type(client.received, "conversation.turn", "emotion.final")
+    places = [message["context_seq"] for message in ordered]
+    assert places == sorted(set(places))
 
 
 def fuzz(world, n_examples, drawn_from=0):

@@ -237,21 +237,36 @@ def test_what_is_heard_in_a_turns_last_pause_is_never_heard_again(case):
     assert client.n_heard == len(stream.of(TurnPaused)) + n_without_pause
 
 
-# --- two sessions, one conversation -------------------------------------------
+# --- several sessions, one conversation ---------------------------------------
+
+NAMES = ("Ann", "Bob", "Cem", "Dea", "Eve", "Fay", "Gus", "Hal")
 
 
-def run_two(rng, n_turns, n_others):
-    conversation = Conversation(())
-    clients = [Client(conversation, "s1"), Client(conversation, "s2")]
-    scripts = [write(rng, n_turns, "Ann"), write(rng, n_others, "Bob")]
+class Noting(Conversation):
+    """A conversation that notes the order in which turns have ended."""
+
+    def __init__(self):
+        super().__init__(())
+        self.ended = []
+
+    def queue_up(self, session):
+        self.ended.append(session)
+        super().queue_up(session)
+
+
+def run_several(rng, n_sessions):
+    conversation = Noting()
+    names = NAMES[:n_sessions]
+    clients = [Client(conversation, name) for name in names]
+    scripts = [write(rng, rng.randint(0, 3), name) for name in names]
     return scripts, run(rng, clients, scripts)
 
 
-any_two = given(st.builds(run_two, draws, sizes, sizes))
+any_several = given(st.builds(run_several, draws, st.integers(2, 8)))
 
 
-@any_two
-def test_both_sessions_of_a_conversation_come_to_their_end(case):
+@any_several
+def test_all_sessions_of_a_conversation_come_to_their_end(case):
     for script, client in zip(*case, strict=True):
         assert client.types()[-1] == "session.ended"
         assert [final.turn for final in client.of(events.EmotionFinal)] == list(
@@ -259,11 +274,11 @@ def test_both_sessions_of_a_conversation_come_to_their_end(case):
         )
 
 
-@any_two
-def test_two_sessions_commit_everything_once_in_one_order(case):
+@any_several
+def test_several_sessions_commit_everything_once_in_one_order(case):
     scripts, clients = case
     context = clients[0].conversation.context
-    assert Counter(context) == Counter(context_of(scripts[0]) + context_of(scripts[1]))
+    assert Counter(context) == sum(map(Counter, map(context_of, scripts)), Counter())
     places = [f.context_seq for one in clients for f in one.of(events.EmotionFinal)]
     assert len(places) == len(set(places))
     assert clients[0].conversation.version == len(context)
@@ -272,13 +287,42 @@ def test_two_sessions_commit_everything_once_in_one_order(case):
         assert own == sorted(own)
 
 
-@any_two
+@any_several
+def test_turns_are_committed_in_the_order_in_which_they_ended(case):
+    scripts, clients = case
+    lines = {
+        name: list(context_of(script))
+        for name, script in zip(NAMES, scripts, strict=False)
+    }
+    ended = clients[0].conversation.ended
+    wanted = tuple(lines[session].pop(0) for session in ended)
+    assert clients[0].conversation.context == wanted
+
+
+@any_several
 def test_every_final_of_a_conversation_rests_on_the_version_before_it(case):
     _, clients = case
     for client in clients:
         for final in client.of(events.EmotionFinal):
             assert final.context_turns == final.context_seq
             assert rests_on(final, client)
+
+
+@given(draws, st.integers(1, 7))
+def test_who_leaves_in_the_middle_keeps_nobody_waiting(rng, n_others):
+    conversation = Conversation(())
+    leaver = Client(conversation, "leaver")
+    script = write(rng, 3)
+    n_heard = rng.randint(0, len(script.placed) - 1)
+    leaver.hear(*script.placed[:n_heard])
+    others = [Client(conversation, name) for name in NAMES[:n_others]]
+    scripts = [write(rng, 2, name) for name in NAMES[:n_others]]
+    for client, heard in zip(others, scripts, strict=True):
+        client.hear(*heard.placed)
+    leaver.leave()
+    run(rng, others, [Script() for _ in others])
+    for client in others:
+        assert client.types()[-1] == "session.ended"
 
 
 @given(draws)
