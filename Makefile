@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 
 LOCK := docs/operate/requirements.lock
 
-.PHONY: demo serve check audit test test-slow bench bench-models bench-faults lock sbom clean
+.PHONY: demo serve check audit test test-slow bench bench-models bench-faults lock sbom docs clean
 
 demo: .venv/core  ## play a recorded conversation live; ARGS=--keep leaves the page open
 	$(RUN) -m clients.demo $(ARGS)
@@ -55,6 +55,10 @@ sbom: .venv/dev  ## what is served, with its licences: build/sbom.json, CycloneD
 	.venv/bin/cyclonedx-py environment build/served/bin/python \
 		--pyproject pyproject.toml --output-reproducible --output-file build/sbom.json
 
+docs: .venv/docs  ## the site, to be read from a folder: build/site/index.html
+	$(RUN) docs/site/setting_tables.py
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
+
 clean:
 	rm -rf .venv
 
@@ -65,4 +69,8 @@ clean:
 
 .venv/dev: .venv/core
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev,supply,train,label,plot]'
+	touch $@
+
+.venv/docs: .venv/core
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	touch $@

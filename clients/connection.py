@@ -1,12 +1,14 @@
 """Audio -> typed events: one session on a stream-erc server.
 
-audio = AudioFormat(encoding="pcm_s16le", sample_rate=16_000, channels=1)
-async with connect("ws://127.0.0.1:8765/v1/stream", audio=audio) as connection:
-    await connection.send_audio(pcm)
-    await connection.end()
-    async for event in connection:
-        if isinstance(event, EmotionFinal):
-            print(event.turn, event.label)
+    audio = AudioFormat(encoding="pcm_s16le", sample_rate=16_000, channels=1)
+    async with connect("ws://127.0.0.1:8765/v1/stream", audio=audio) as connection:
+        await connection.send_audio(pcm)
+        await connection.end()
+        async for event in connection:
+            if isinstance(event, EmotionFinal):
+                print(event.turn, event.label)
+
+Where its socket breaks, the session goes on upon another one by itself.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Every error a client raises on purpose.
 
-ClientError
-├── ConnectionFailed   no session could be opened
-├── ConnectionLost     the session broke off before `session.ended`
-├── UnplayableFile     a file that cannot be played, or a line of a corpus
-├── MicrophoneFailed   no microphone, or it fell silent
-└── ServerFailed       the demo's own server did not start, or died
+    ClientError
+    ├── ConnectionFailed   no session could be opened
+    ├── ConnectionLost     the session broke off before `session.ended`
+    ├── UnplayableFile     a file that cannot be played, or a line of a corpus
+    ├── MicrophoneFailed   no microphone, or it fell silent
+    └── ServerFailed       the demo's own server did not start, or died
 
 Each message is one line that can be shown as it is.
 """

@@ -19,6 +19,7 @@ from typing import Any
 
 STAGES = {"text": "I text", "voice": "I voice", "context": "II", "fusion": "III"}
 SERVED = "served"
+SHIPPED = "default"
 MODELS = "models"
 MARKS = re.compile(r"(<!-- (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -139,6 +140,40 @@ def table_of_conditions(folder: Path) -> Iterator[str]:
             )
 
 
+def table_of_classes(folder: Path) -> Iterator[str]:
+    """Give how much of each class a folder's reports find, and what hides the rest.
+
+    A cell has the recall and the class that most of the others were taken for. Reports
+    that held part of the context back are left out.
+    """
+    reports = [
+        (name, report)
+        for name, report in read_reports(folder)
+        if report["context_turns"] is None
+    ]
+    names = list(dict.fromkeys(n for _, report in reports for n in report["labels"]))
+    yield "| report | " + " | ".join(names) + " |"
+    yield "|---|" + "---|" * len(names)
+    for name, report in reports:
+        cells = {
+            label: class_cell(report["labels"], label, counts)
+            for label, counts in zip(report["labels"], report["confusion"], strict=True)
+        }
+        yield f"| {name} | " + " | ".join(cells.get(each, "–") for each in names) + " |"
+
+
+def class_cell(labels: Sequence[str], label: str, counts: Sequence[int]) -> str:
+    """Give in percent how much of a class is found, and its commonest mistake."""
+    if not sum(counts):
+        return "–"
+    shares = dict(zip(labels, (count / sum(counts) for count in counts), strict=True))
+    found = shares.pop(label)
+    taken_for = max(shares, key=shares.__getitem__)
+    if not shares[taken_for]:
+        return f"{found * 100:.0f}"
+    return f"{found * 100:.0f}; {taken_for} {shares[taken_for] * 100:.0f}"
+
+
 def conditions_of(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Give by name the figures under each condition that a report has."""
     for each in report.get("curve") or ():
@@ -193,6 +228,7 @@ def main(arguments: Sequence[str]) -> int:
     if served.is_dir():
         tables[SERVED] = list(table_of_reports(served))
         tables["conditions"] = list(table_of_conditions(served))
+        tables["classes"] = list(table_of_classes(served / SHIPPED))
     if (runs.parent / MODELS).is_dir():
         tables["forms"] = list(table_of_forms(runs.parent / MODELS))
     write_tables(docs / "results.md", tables)

@@ -1,14 +1,14 @@
 """Every error this package raises on purpose.
 
-StreamErcError
-├── ConfigError      a setting is out of range or contradicts another   at start-up
-├── ModelError       a model file is missing, damaged or not ours       at start-up
-├── JournalError     a journal cannot be opened, or is not ours         at start-up
-└── SessionError     ends one session, never the server; has a close code
-    ├── BadMessage       the client broke the protocol                  1002
-    ├── NotAllowed       its token or its page is none of ours          1008
-    ├── Overloaded       no room for another session, or it fell behind 1013
-    └── Broken           a bug here ended the session                   1011
+    StreamErcError
+    ├── ConfigError      a setting is out of range or contradicts another   at start-up
+    ├── ModelError       a model file is missing, damaged or not ours       at start-up
+    ├── JournalError     a journal cannot be opened, or is not ours         at start-up
+    └── SessionError     ends one session, never the server; has a close code
+        ├── BadMessage       the client broke the protocol                  1002
+        ├── NotAllowed       its token or its page is none of ours          1008
+        ├── Overloaded       no room for another session, or it fell behind 1013
+        └── Broken           a bug here ended the session                   1011
 
 Anything else is a bug: its traceback is logged and the client is told `Broken`.
 Close codes: RFC 6455, section 7.4.1, and the IANA registry (1013).

@@ -20,6 +20,9 @@ Words stay.
 <!-- conditions -->
 <!-- end -->
 
+<!-- classes -->
+<!-- end -->
+
 <!-- forms -->
 <!-- end -->
 
@@ -83,9 +86,13 @@ def test_tables_are_put_between_their_marks_and_words_stay(runs, tmp_path):
     poor = {"weighted_f1": 0.25, "uar": 0.2, "ece": 0.1}
     report |= {"curve": [{"share": 0.25, **poor}], "noise": None}
     report["asr_errors"] = [{"word_error_rate": 0.147, **poor}]
+    report |= {"context_turns": None, "labels": ["joy", "fear", "anger"]}
+    report["confusion"] = [[3, 1, 0], [0, 0, 0], [0, 0, 2]]
     served = docs / "results" / "served" / "default"
     served.mkdir(parents=True)
     (served / "meld-text.json").write_text(json.dumps(report))
+    short = json.dumps({**report, "context_turns": 4})
+    (served / "meld-text-context-4.json").write_text(short)
     (docs / "results.md").write_text(PAGE)
     assert main([str(runs), str(docs)]) == 0
     page = (docs / "results.md").read_text()
@@ -94,6 +101,7 @@ def test_tables_are_put_between_their_marks_and_words_stay(runs, tmp_path):
     first = "| default/meld-text | the first 25 % of the turn | 25.0 | 20.0 | 0.100 |"
     assert first in page
     assert "| 14.7 % of words wrong | 25.0 |" in page
+    assert "| meld-text | 75; fear 25 | – | 100 |\n<!-- end -->" in page
     assert "old" not in page
     assert "Words stay." in page
     assert "<!-- other -->\nkept\n<!-- end -->" in page
