@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .admission import Admission, hash_token, make_token, require_name
 from .config import Settings
@@ -23,6 +23,10 @@ from .logs import fields, open_log
 from .machine import give_way, usable_cores
 from .settings import explain, read_settings
 from .version import VERSION
+
+if TYPE_CHECKING:
+    from .engine import Models
+    from .ray_pool import RayPool
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +38,8 @@ SHORT = {
     "log.format": "--log-format",
     "journal.file": "--journal",
     "journal.record": "--record",
+    "engine.kind": "--engine",
+    "cluster.address": "--address",
 }
 """Settings that also have a short name."""
 
@@ -84,14 +90,11 @@ def serve(options: argparse.Namespace) -> None:
     open_log(settings.log, logging.INFO if options.verbose else logging.WARNING)
     log.info("usable cores", extra=fields(cores=usable_cores()))
     admission = Admission(settings.server)
-    from .engine import Models
     from .server import Server  # the settings are checked before seconds of imports
     from .vad import SileroVad
 
     started_s = time.perf_counter()
-    # CTranslate2's threads are as nice as the one that starts them.
-    with ThreadPoolExecutor(1, "load", initializer=give_way) as loader:
-        models = loader.submit(Models, settings).result()
+    models = load_models(settings)
     vad = SileroVad()
     load_s = time.perf_counter() - started_s
     log.info("models are loaded", extra=fields(stage="load", ms=round(load_s * 1000)))
@@ -101,6 +104,25 @@ def serve(options: argparse.Namespace) -> None:
         log.warning("a model still works on something; it is left")
         logging.shutdown()
         os._exit(0)  # an orderly exit would wait for its thread, or crash in it
+
+
+def load_models(settings: Settings) -> Models | RayPool:
+    """Load the models, or join those that a pool has loaded.
+
+    Raises:
+        ConfigError: If Ray is wanted, and not installed.
+        ModelError: If a model is missing, damaged or none of ours.
+        ClusterError: If there is no pool of these models.
+    """
+    if settings.engine.kind == "ray":
+        from .ray_pool import RayPool
+
+        return RayPool(settings)
+    from .engine import Models
+
+    # CTranslate2's threads are as nice as the one that starts them.
+    with ThreadPoolExecutor(1, "load", initializer=give_way) as loader:
+        return loader.submit(Models, settings).result()
 
 
 def tell_health(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
+from .cluster import ClusterConfig
 from .limits import LimitsConfig
 from .machine import usable_cores
 from .option import require, setting
@@ -264,8 +265,11 @@ class EmotionConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    """When a model is taken for stuck."""
+    """Where the models are, and when one is taken for stuck."""
 
+    kind: str = setting(
+        "local", '"local": in this process; "ray": in a pool, see [cluster]'
+    )
     hang_s: float = setting(
         20.0,
         "a call of a model that takes longer is given up: its turn is told without it, "
@@ -276,6 +280,11 @@ class EngineConfig:
     )
 
     def __post_init__(self) -> None:
+        require(
+            self.kind in ("local", "ray"),
+            'engine.kind: expected "local" or "ray"',
+            repr(self.kind),
+        )
         require(self.hang_s > 0, "engine.hang_s: expected above 0", self.hang_s)
         require(
             self.max_stuck >= 1,
@@ -327,5 +336,6 @@ class Settings:
     gates: GateConfig = field(default_factory=GateConfig)
     emotion: EmotionConfig = field(default_factory=EmotionConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
     log: LogConfig = field(default_factory=LogConfig)
     journal: JournalConfig = field(default_factory=JournalConfig)

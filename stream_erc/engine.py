@@ -147,47 +147,26 @@ class Engine(Protocol):
         """Give the memory of a conversation in which nothing was said."""
 
 
-class Models:
-    """All models of the product, and the answer to each kind of request.
+class Hearing:
+    """The recognizer and the measures of a voice.
 
     Attributes:
         whisper: The recognizer.
-        prior: What the emotion model says of a turn of which nothing is known.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.whisper = Whisper(settings.asr)
         self._gates = settings.gates
-        provider = "CUDA" if settings.emotion.device == "cuda" else "CPU"
-        self._emotion = EmotionModel(
-            Path(settings.emotion.model), providers=(f"{provider}ExecutionProvider",)
-        )
-        if self._emotion.voice_size != self.whisper.voice_size:
-            raise ModelError(
-                f"emotion.model: expected one trained on {self.whisper.voice_size} "
-                f"encoder features, as asr.whisper gives, "
-                f"got {self._emotion.voice_size}"
-            )
-        self.prior = self._emotion.prior()
-        self._warm_up()
-
-    def _warm_up(self) -> None:
-        """Run everything once: first calls are slow."""
-        origin = Origin("warm-up", 0, 0, Lane.FINAL)
-        silence = np.zeros(2 * SAMPLE_RATE_HZ, np.float32)
-        heard = self._hear(HearRequest(origin, silence, 0, None))
-        features = TurnFeatures("nobody", "Hello there.", heard.voice)
-        self.understand(
-            [UnderstandRequest(origin, features, self.empty_context(), version=0)]
-        )
-
-    def empty_context(self) -> Context:
-        """Give the memory of a conversation in which nothing was said."""
-        return self._emotion.empty_context()
 
     def hear(self, requests: Sequence[HearRequest]) -> list[HearResult]:
         """Answer one by one: what is heard never depends on batch mates."""
         return [self._hear(request) for request in requests]
+
+    def warm_up(self) -> HearResult:
+        """Run everything once: first calls are slow."""
+        origin = Origin("warm-up", 0, 0, Lane.FINAL)
+        silence = np.zeros(2 * SAMPLE_RATE_HZ, np.float32)
+        return self._hear(HearRequest(origin, silence, 0, None))
 
     def _hear(self, request: HearRequest) -> HearResult:
         is_whole = request.origin.lane is Lane.FINAL
@@ -203,6 +182,27 @@ class Models:
             queue_s=0.0,
             compute_s=0.0,
         )
+
+
+class Understanding:
+    """The text encoder and the dialogue model.
+
+    Attributes:
+        voice_size: How many numbers of the recognizer's encoder it was trained on.
+        prior: What it says of a turn of which nothing is known.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        provider = "CUDA" if settings.emotion.device == "cuda" else "CPU"
+        self._emotion = EmotionModel(
+            Path(settings.emotion.model), providers=(f"{provider}ExecutionProvider",)
+        )
+        self.voice_size = self._emotion.voice_size
+        self.prior = self._emotion.prior()
+
+    def empty_context(self) -> Context:
+        """Give the memory of a conversation in which nothing was said."""
+        return self._emotion.empty_context()
 
     def understand(
         self, requests: Sequence[UnderstandRequest]
@@ -223,3 +223,50 @@ class Models:
             )
             for request, (emotion, context) in zip(requests, answers, strict=True)
         ]
+
+    def warm_up(self, voice: VoiceFeatures | None = None) -> None:
+        """Run everything once: first calls are slow."""
+        origin = Origin("warm-up", 0, 0, Lane.FINAL)
+        features = TurnFeatures("nobody", "Hello there.", voice)
+        self.understand(
+            [UnderstandRequest(origin, features, self.empty_context(), version=0)]
+        )
+
+
+class Models:
+    """All models of the product, and the answer to each kind of request.
+
+    Attributes:
+        whisper: The recognizer.
+        languages: Codes of the languages that it knows.
+        prior: What the emotion model says of a turn of which nothing is known.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        hearing = Hearing(settings)
+        understanding = Understanding(settings)
+        require_match(understanding.voice_size, hearing.whisper.voice_size)
+        self.whisper = hearing.whisper
+        self.languages = hearing.whisper.languages
+        self.prior = understanding.prior
+        self.hear = hearing.hear
+        self.understand = understanding.understand
+        self.empty_context = understanding.empty_context
+        understanding.warm_up(hearing.warm_up().voice)
+
+
+def require_match(trained_size: int, voice_size: int) -> None:
+    """Refuse an emotion model of another recognizer.
+
+    Args:
+        trained_size: How many numbers of the recognizer's encoder it learned from.
+        voice_size: How many the recognizer gives.
+
+    Raises:
+        ModelError: If these are not as many.
+    """
+    if trained_size != voice_size:
+        raise ModelError(
+            f"emotion.model: expected one trained on {voice_size} encoder features, "
+            f"as asr.whisper gives, got {trained_size}"
+        )

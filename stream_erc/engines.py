@@ -64,9 +64,9 @@ class LocalEngine:
         self._watchdog.start()
 
     @property
-    def is_stuck(self) -> bool:
-        """Whether a model hangs in so many threads that it is left alone."""
-        return any(desk.is_stuck for desk in self._desks)
+    def trouble(self) -> str | None:
+        """That a model hangs in so many threads that it is left alone; None: none."""
+        return "stuck" if any(desk.is_stuck for desk in self._desks) else None
 
     @property
     def delay_s(self) -> float:

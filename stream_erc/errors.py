@@ -4,6 +4,7 @@
     ├── ConfigError      a setting is out of range or contradicts another   at start-up
     ├── ModelError       a model file is missing, damaged or not ours       at start-up
     ├── JournalError     a journal cannot be opened, or is not ours         at start-up
+    ├── ClusterError     Ray or its replicas are not there, or not ours     at start-up
     └── SessionError     ends one session, never the server; has a close code
         ├── BadMessage       the client broke the protocol                  1002
         ├── NotAllowed       its token or its page is none of ours          1008
@@ -35,6 +36,10 @@ class ModelError(StreamErcError):
 
 class JournalError(StreamErcError):
     """A journal, or the folder of recordings, cannot be used or is not ours."""
+
+
+class ClusterError(StreamErcError):
+    """A Ray cluster cannot be joined, or its replicas are missing or others."""
 
 
 def reason(error: Exception) -> str:

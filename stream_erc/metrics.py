@@ -141,8 +141,15 @@ class Metrics:
             ["desk"],
             registry=self.registry,
         )
+        self.retries = Counter(
+            "stream_erc_retries",
+            "Finals asked of a pool again, since a replica died or did not answer",
+            ["desk"],
+            registry=self.registry,
+        )
         for desk in DESKS:
             self.restarts.labels(desk)
+            self.retries.labels(desk)
 
     def _register_archive(self) -> None:
         counter = partial(Counter, registry=self.registry)
@@ -187,6 +194,10 @@ class Metrics:
     def count_restart(self, desk: str) -> None:
         """Count that a thread hung in a model and was replaced; from any thread."""
         self.restarts.labels(desk).inc()
+
+    def count_retry(self, desk: str) -> None:
+        """Count that a final was asked of a pool again; from any thread."""
+        self.retries.labels(desk).inc()
 
     def count_error(self, code: str) -> None:
         """Count an error that is told, and the limit that it is about."""

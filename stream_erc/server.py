@@ -25,6 +25,7 @@ from .errors import BadMessage, Broken, NotAllowed, SessionError, first_of
 from .line import Line, refuse
 from .metrics import Metrics
 from .reading import parse_client, require_short
+from .remote import Pool
 from .sessions import Sessions
 from .vad import SileroVad
 
@@ -53,12 +54,16 @@ class Server:
     Args:
         settings: All of them.
         admission: Who comes in.
-        models: Loaded; the server never loads any later.
+        models: Loaded, or a pool of them; the server never loads any later.
         vad: Loaded.
     """
 
     def __init__(
-        self, settings: Settings, admission: Admission, models: Models, vad: SileroVad
+        self,
+        settings: Settings,
+        admission: Admission,
+        models: Models | Pool,
+        vad: SileroVad,
     ) -> None:
         self._settings = settings
         self._admission = admission
@@ -132,8 +137,7 @@ class Server:
         obstacle = None if self._sessions.has_room else "full"
         if self._sessions.is_busy:
             obstacle = "busy"
-        if self._sessions.is_stuck:
-            obstacle = "stuck"
+        obstacle = self._sessions.trouble or obstacle
         if self._sessions.is_draining:
             obstacle = "shutting down"
         refusal = pages.answer(

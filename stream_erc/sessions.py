@@ -24,6 +24,7 @@ from .flow import EMOTIONS
 from .logs import SessionLog, fields
 from .metrics import DESKS, Metrics
 from .pipeline import open_session
+from .remote import Pool, RemoteEngine
 from .retelling import Retelling
 from .rounds import Rounds
 from .session import Session
@@ -53,7 +54,7 @@ class Sessions:
 
     Args:
         settings: All of them.
-        models: Loaded; no session ever loads any.
+        models: Loaded, or a pool of them; no session ever loads any.
         vad: Loaded.
         metrics: Told how many there are.
 
@@ -62,14 +63,16 @@ class Sessions:
     """
 
     def __init__(
-        self, settings: Settings, models: Models, vad: SileroVad, metrics: Metrics
+        self,
+        settings: Settings,
+        models: Models | Pool,
+        vad: SileroVad,
+        metrics: Metrics,
     ) -> None:
         self._settings = settings
-        self._languages = models.whisper.languages
+        self._languages = models.languages
         self._vad = vad
-        self._engine = LocalEngine(
-            models, settings.asr.n_workers, settings.engine, metrics.count_restart
-        )
+        self._engine = open_engine(settings, models, metrics)
         self._rounds = Rounds(LISTENING_THREADS, "listen")
         self._conversations = Conversations(
             models.empty_context,
@@ -99,9 +102,9 @@ class Sessions:
         return self._engine.delay_s > self._settings.limits.max_delay_s
 
     @property
-    def is_stuck(self) -> bool:
-        """Whether a model hangs, so that turns are told without it."""
-        return self._engine.is_stuck
+    def trouble(self) -> str | None:
+        """Why turns may be told without the models; None: nothing is known."""
+        return self._engine.trouble
 
     @property
     def is_draining(self) -> bool:
@@ -299,3 +302,14 @@ class Sessions:
 
     def _count_requests(self, desk: str) -> int:
         return self._engine.waiting()[desk]
+
+
+def open_engine(
+    settings: Settings, models: Models | Pool, metrics: Metrics
+) -> LocalEngine | RemoteEngine:
+    """Put desks in front of the models, or of the pool."""
+    if isinstance(models, Pool):
+        return RemoteEngine(models, settings.cluster, metrics.count_retry)
+    return LocalEngine(
+        models, settings.asr.n_workers, settings.engine, metrics.count_restart
+    )

@@ -12,8 +12,7 @@ SPOKEN = 8000  # amplitude
 class ScriptedModels:
     """Every answer tells what it rests on; see `director_cases`."""
 
-    class whisper:
-        languages = ("en",)
+    languages = ("en",)
 
     prior = Emotion(
         emotions=np.full(len(EMOTIONS), 1 / len(EMOTIONS)),

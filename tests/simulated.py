@@ -113,7 +113,7 @@ class DelayedEngine:
                 del self._waiting[key]
                 future.cancel()
 
-    is_stuck = False
+    trouble = None
     delay_s = 0.0
 
     def waiting(self):
