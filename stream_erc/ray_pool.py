@@ -272,6 +272,8 @@ def join_cluster(config: ClusterConfig) -> tuple[Any, Any]:
             f"cluster.address: expected a Ray cluster at {where!r}, "
             f"got: {' '.join(told)[:400]}"
         ) from error
+    logging.getLogger("ray").setLevel(logging.WARNING)  # and ray.serve, which talks
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     return ray, serve
 
 
