@@ -162,8 +162,7 @@ async def connect(
 ) -> AsyncIterator[Connection]:
     """Open a session; leaving the block without `end()` abandons it.
 
-    Where its socket breaks, the session goes on upon another one, within the server's
-    window; `ConnectionLost` tells of what cannot be mended.
+    Where its socket breaks, it goes on upon another one, within the server's window.
 
     Args:
         url: ws[s]://HOST:PORT/v1/stream.
@@ -175,7 +174,7 @@ async def connect(
         observe: Whether the other participants' turns come as `ConversationTurn`.
         modalities: What the emotion may rest on.
         token: For a server that wants one.
-        ca: PEM file of whoever vouches for the server; None: whom the system trusts.
+        ca: PEM file of who vouches for the server; None: whom the system trusts.
         max_kept_bytes: Of what was sent, to send it again where a socket breaks.
 
     Raises:
