@@ -4,7 +4,9 @@
 
 Each part is the difference between two calls of the product: what `Whisper.voice` takes
 is encoding; what `Whisper.hear` takes beyond it is decoding; what word times take
-beyond that is aligning. The turns are beginnings of read speech, so all have words.
+beyond that is aligning. Voices are detected in eight sessions at once, as on a crowded
+server; the row has the share of one, the last line what one takes alone. The turns
+are beginnings of read speech, so all have words.
 """
 
 from __future__ import annotations
@@ -32,10 +34,21 @@ from stream_erc.flow import (
 )
 from stream_erc.functionals import functionals
 from stream_erc.fusion import EmotionModel
+from stream_erc.rounds import TOGETHER
 from stream_erc.vad import SileroVad
 
 CLIP = COMMITTED / "speech" / "jfk.flac"  # the longest: 11 s
 LENGTHS_S = (1, 2, 4, 8)
+
+PARTS = (
+    "voice detection",
+    "encoding",
+    "decoding",
+    "word times",
+    "functionals",
+    "judging",
+)
+ALONE = "voice detected alone"
 
 Parts = dict[str, float]
 
@@ -49,19 +62,20 @@ def time_parts(
     turn = TurnFeatures(
         "speaker", heard.text, VoiceFeatures(heard.voice, functionals(samples))
     )
-    listen = SileroVad().stream()
-
-    def detect() -> None:
-        for start in range(0, len(samples) - FRAME_SAMPLES, FRAME_SAMPLES):
-            listen(samples[start : start + FRAME_SAMPLES])
-
+    vad = SileroVad()
+    frames = [
+        samples[start : start + FRAME_SAMPLES]
+        for start in range(0, len(samples), FRAME_SAMPLES)
+    ]
+    crowd = [(vad.stream(), frames) for _ in range(TOGETHER)]
     calls: Mapping[str, Callable[[], object]] = {
         "voice": partial(whisper.voice, samples),
         "words": partial(whisper.hear, samples),
         "times": partial(whisper.hear, samples, with_words=True),
         "functionals": partial(functionals, samples),
         "judging": partial(model.step, [turn], [model.empty_context()]),
-        "voice detection": detect,
+        "voice detection": partial(vad.detect, crowd),
+        ALONE: partial(vad.detect, crowd[:1]),
     }
     took = {
         # The first time does not count.
@@ -69,22 +83,23 @@ def time_parts(
         for name, call in calls.items()
     }
     return {
-        "voice detection": took["voice detection"],
+        "voice detection": took["voice detection"] / TOGETHER,
         "encoding": took["voice"],
         "decoding": took["words"] - took["voice"],
         "word times": took["times"] - took["words"],
         "functionals": took["functionals"],
         "judging": took["judging"],
+        ALONE: took[ALONE],
     }
 
 
 def print_parts(table: Mapping[int, Parts]) -> None:
     """Print the lengths as columns."""
-    print("ms".ljust(18), *(f"{seconds} s".rjust(8) for seconds in table))
-    for name in next(iter(table.values())):
-        row = (f"{parts[name]:8.1f}" for parts in table.values())
-        print(name.ljust(18), *row)
-    print("sum".ljust(18), *(f"{sum(p.values()):8.1f}" for p in table.values()))
+    print("ms".ljust(21), *(f"{seconds} s".rjust(8) for seconds in table))
+    rows = {name: [parts[name] for parts in table.values()] for name in (*PARTS, ALONE)}
+    rows["sum"] = [sum(parts[name] for name in PARTS) for parts in table.values()]
+    for name in (*PARTS, "sum", ALONE):
+        print(name.ljust(21), *(f"{ms:8.1f}" for ms in rows[name]))
 
 
 def draw(table: Mapping[int, Parts], file: Path) -> None:
@@ -95,7 +110,7 @@ def draw(table: Mapping[int, Parts], file: Path) -> None:
     axes = figure.subplots()
     left = np.zeros(len(table))
     lengths = [f"{seconds} s" for seconds in table]
-    for name in next(iter(table.values())):
+    for name in PARTS:
         widths = np.array([parts[name] for parts in table.values()])
         axes.barh(lengths, widths, left=left, label=name)
         left += widths

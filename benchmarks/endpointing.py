@@ -202,11 +202,11 @@ def make_materials(
 def detect(dialogue: Dialogue, vad: SileroVad) -> list[float]:
     """Give the probability of a voice in each frame; turns do not change it."""
     samples = (dialogue.samples / 32_768).astype(np.float32)
-    probability = vad.stream()
-    return [
-        probability(samples[at : at + FRAME_SAMPLES])
-        for at in range(0, len(samples), FRAME_SAMPLES)
+    frames = [
+        samples[at : at + FRAME_SAMPLES] for at in range(0, len(samples), FRAME_SAMPLES)
     ]
+    [probabilities] = vad.detect([(vad.stream(), frames)])
+    return probabilities
 
 
 def play(material: Material, turns: TurnConfig, engine: MemoryEngine) -> Endpoints:

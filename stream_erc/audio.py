@@ -146,6 +146,11 @@ class Framer:
         self._start = 0
         self._rest = np.empty(0, np.float32)
 
+    @property
+    def next_end(self) -> int:
+        """One past the last sample of the frame that is completed next."""
+        return self._start + FRAME_SAMPLES
+
     def push(self, samples: Samples) -> list[Frame]:
         """Return the frames that `samples` completes, oldest first; often none."""
         waiting = np.concatenate([self._rest, samples])

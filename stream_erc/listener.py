@@ -1,12 +1,13 @@
 """bytes -> Record: the listening stages of one session, in their order.
 
-Cheap and without models but the voice detector; all else works on its records.
+Cheap and without models but the voice detector, which many listeners share; see
+`hearing.py`.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from .audio import Decoder, Framer
@@ -49,8 +50,11 @@ class Listener:
         channels: Of the audio that comes; mixed to one.
         speaker: Who speaks first.
         settings: Of the voice detector and the turns.
-        probability: The voice detector of this stream.
+        probability: The voice detector's stream.
         tap: Gets the audio, too.
+
+    Attributes:
+        probability: The voice detector's stream.
     """
 
     def __init__(
@@ -64,10 +68,11 @@ class Listener:
         probability: SpeechProbability,
         tap: Tap | None = None,
     ) -> None:
+        self.probability = probability
         self._decoder = Decoder(encoding, sample_rate_hz, channels)
         self._tap = tap
         self._framer = Framer()
-        self._gate = VoiceGate(probability, settings.vad)
+        self._gate = VoiceGate(settings.vad)
         self._turns = TurnBuilder(settings.turns, speaker)
         self._steps: deque[Step] = deque()  # not yet taken
         self._heard = 0  # samples judged by the voice detector
@@ -77,6 +82,11 @@ class Listener:
     def heard(self) -> int:
         """How many samples have been heard."""
         return self._heard
+
+    @property
+    def missing_samples(self) -> int:
+        """How many more, at 16 kHz, must come at least before `push` can tell more."""
+        return max(1, self._framer.next_end - self._decoder.position)
 
     @property
     def is_waiting(self) -> bool:
@@ -90,11 +100,26 @@ class Listener:
 
     def push(self, data: bytes) -> list[Placed]:
         """Hear audio, cut anywhere."""
+        frames = self.receive(data)
+        return self.hear(frames, self._judge(frames))
+
+    def receive(self, data: bytes) -> list[Frame]:
+        """Take audio, cut anywhere.
+
+        Returns:
+            The frames that it completes, for `hear`, which must come next.
+        """
         samples, altered = self._decoder.push(data)
-        warnings: list[Placed] = [(self._heard, warning) for warning in altered]
+        self._steps.extend(telling(self._heard, warning) for warning in altered)
         if self._tap:
             self._tap(samples)
-        return warnings + self._take(self._hearing(self._framer.push(samples)))
+        return self._framer.push(samples)
+
+    def hear(
+        self, frames: Sequence[Frame], probabilities: Sequence[float]
+    ) -> list[Placed]:
+        """Hear frames; `probabilities` has P(speech) of each."""
+        return self._take(self._hearing(frames, probabilities))
 
     def judge(self, completeness: Completeness) -> list[Placed]:
         """Take in what the words before this pause sound like, and go on."""
@@ -103,11 +128,12 @@ class Listener:
 
     def mark(self, identifier: str | int) -> list[Placed]:
         """Note that the audio before the marker has been heard."""
-        return self._take([self._telling(MarkerReached(identifier))])
+        return self._take([telling(self._decoder.position, MarkerReached(identifier))])
 
     def add_context(self, speaker: str, text: str) -> list[Placed]:
         """Give a turn that was not heard its place among those that were."""
-        return self._take([self._telling(ContextAdded(speaker, text))])
+        added = ContextAdded(speaker, text)
+        return self._take([telling(self._decoder.position, added)])
 
     def flush_turn(self) -> list[Placed]:
         """End the running turn with the last sample received."""
@@ -129,24 +155,27 @@ class Listener:
             records += self._steps.popleft()()
         return records
 
-    def _hearing(self, frames: list[Frame]) -> list[Step]:
-        return [partial(self._hear, frame) for frame in frames]
+    def _judge(self, frames: Sequence[Frame]) -> list[float]:
+        return [self.probability(frame.samples) for frame in frames]
 
-    def _telling(self, record: Record) -> Step:
-        placed = (self._decoder.position, record)
-        return lambda: [placed]
+    def _hearing(
+        self, frames: Sequence[Frame], probabilities: Sequence[float]
+    ) -> list[Step]:
+        judged = zip(frames, probabilities, strict=True)
+        return [partial(self._hear, *one) for one in judged]
 
     def _cutting(self, reason: Reason) -> list[Step]:
         samples = self._decoder.settle()
         if self._tap:
             self._tap(samples)
         frames = self._framer.push(samples) + self._framer.cut()
-        return [*self._hearing(frames), partial(self._cut, reason)]
+        heard = self._hearing(frames, self._judge(frames))
+        return [*heard, partial(self._cut, reason)]
 
-    def _hear(self, frame: Frame) -> list[Placed]:
+    def _hear(self, frame: Frame, probability: float) -> list[Placed]:
         self._heard = frame.end
         records: list[Placed] = []
-        for judged in self._gate.push(frame):
+        for judged in self._gate.push(frame, probability):
             if not isinstance(judged, JudgedFrame):
                 records.append((self._heard, judged))
             records += [(self._heard, turn) for turn in self._turns.push(judged)]
@@ -173,3 +202,8 @@ class Listener:
             records.append((self._heard, warning))
         ended = StreamEnded(self._turns.n_ended, self._decoder.position)
         return [*records, (self._heard, ended)]
+
+
+def telling(position: int, record: Record) -> Step:
+    """Give the step that does nothing but give a record."""
+    return lambda: [(position, record)]

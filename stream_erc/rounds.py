@@ -11,8 +11,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
+W = TypeVar("W")
 T = TypeVar("T")
 
 GATHER_S = 0.010
@@ -21,23 +22,30 @@ GATHER_S = 0.010
 TOGETHER = 8
 """Works of one trip; all wait for the longest."""
 
-Work = Callable[[], Any]
 Outcome = tuple[Any, BaseException | None]
+"""What came of some work, or why nothing did."""
 
 
-class Rounds:
+class Rounds(Generic[W, T]):
     """Threads that work in rounds.
 
     Args:
+        do_all: Does what has been gathered; gives what came of each.
         threads: How many rounds at once.
         name: Of the threads.
     """
 
-    def __init__(self, threads: int, name: str) -> None:
+    def __init__(
+        self,
+        do_all: Callable[[Sequence[W]], Sequence[Outcome]],
+        threads: int,
+        name: str,
+    ) -> None:
+        self._do_all = do_all
         self._threads = ThreadPoolExecutor(threads, name)
-        self._next: list[tuple[Work, asyncio.Future[Any]]] = []
+        self._next: list[tuple[W, asyncio.Future[T]]] = []
 
-    async def run(self, work: Callable[[], T], *, at_once: bool = False) -> T:
+    async def run(self, work: W, *, at_once: bool = False) -> T:
         """Do this in a thread, and give or raise what came of it.
 
         Args:
@@ -61,34 +69,31 @@ class Rounds:
         gathered, self._next = self._next, []
         for first in range(0, len(gathered), TOGETHER):
             share = gathered[first : first + TOGETHER]
-            trip = self._threads.submit(do_all, [work for work, _ in share])
+            trip = self._threads.submit(self._do_all, [work for work, _ in share])
             waiting = [outcome for _, outcome in share]
             trip.add_done_callback(partial(self._come_back, loop, waiting))
 
     def _come_back(
         self,
         loop: asyncio.AbstractEventLoop,
-        waiting: Sequence[asyncio.Future[Any]],
-        trip: Future[list[Outcome]],
+        waiting: Sequence[asyncio.Future[T]],
+        trip: Future[Sequence[Outcome]],
     ) -> None:
+        bug = trip.exception()
+        outcomes = [(None, bug)] * len(waiting) if bug else trip.result()
         if not loop.is_closed():
-            loop.call_soon_threadsafe(hand_out, waiting, trip.result())
+            loop.call_soon_threadsafe(hand_out, waiting, outcomes)
 
 
-def do_all(works: Sequence[Work]) -> list[Outcome]:
-    """Do each; where one fails, the others are done all the same."""
-    outcomes: list[Outcome] = []
-    for work in works:
-        try:
-            outcomes.append((work(), None))
-        except BaseException as error:  # whoever waits for it must hear of it
-            outcomes.append((None, error))
-    return outcomes
+def attempt(work: Callable[..., Any], *arguments: Any) -> Outcome:
+    """Do something; whoever waits for it hears of an error."""
+    try:
+        return work(*arguments), None
+    except BaseException as error:
+        return None, error
 
 
-def hand_out(
-    waiting: Sequence[asyncio.Future[Any]], outcomes: Sequence[Outcome]
-) -> None:
+def hand_out(waiting: Sequence[asyncio.Future[T]], outcomes: Sequence[Outcome]) -> None:
     """Tell everybody what came of his work."""
     for future, (result, error) in zip(waiting, outcomes, strict=True):
         if future.cancelled():

@@ -27,7 +27,7 @@ from .metrics import Metrics
 from .reading import parse_client, require_short
 from .remote import Pool
 from .sessions import Sessions
-from .vad import SileroVad
+from .vad import VoiceDetector
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Server:
         settings: Settings,
         admission: Admission,
         models: Models | Pool,
-        vad: SileroVad,
+        vad: VoiceDetector,
     ) -> None:
         self._settings = settings
         self._admission = admission

@@ -7,7 +7,7 @@ lost, what came is worked on, what follows is kept, and another may take its pla
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from . import events
@@ -19,12 +19,12 @@ from .engine import Engine
 from .errands import Errands
 from .errors import BadMessage, Broken, Overloaded, SessionError, first_of
 from .flow import SAMPLE_RATE_HZ
+from .hearing import Hearing
 from .inbox import Inbox
 from .listener import Listener, Placed
 from .logs import SessionLog
 from .metrics import Metrics
 from .pace import Pace
-from .pipeline import instruct
 from .presence import Moves, Presence, Vanished
 from .reading import parse_client, refuse, require_short
 from .retelling import Retelling, on_clock
@@ -33,9 +33,6 @@ from .wording import failure, warn_of
 
 MAX_UNFINISHED = 8
 """Ended turns without finals before a client that replays fast is held back."""
-
-Work = Callable[[], list[Placed]]
-"""What the listener does for a message or for some audio, in a thread."""
 
 
 class Session:
@@ -76,7 +73,7 @@ class Session:
         retelling: Retelling,
         observes: bool,
         engine: Engine,
-        rounds: Rounds,
+        rounds: Rounds[Hearing, list[Placed]],
         settings: Settings,
         metrics: Metrics,
         log: SessionLog,
@@ -98,7 +95,9 @@ class Session:
         self._metrics = metrics
         self._log = log
         self._chapter = chapter
-        self._inbox = Inbox(sample_bytes, limits.max_unheard_kib * 1024, self.moves)
+        self._inbox = Inbox(
+            sample_bytes, sample_rate_hz, limits.max_unheard_kib * 1024, self.moves
+        )
         self._pace = Pace(limits, sample_bytes * sample_rate_hz, self._hold_back)
         self._max_text_bytes = limits.max_text_kib * 1024
         self._warned: set[str] = set()  # limits that the client was told of
@@ -229,10 +228,10 @@ class Session:
 
     async def _listen(self) -> None:
         while not self._listener.is_over:
-            work, is_audio = await self._next_work()
+            hearing = await self._next_hearing()
             await self._wait_for_room()
             heard_before = self._listener.heard
-            placed = await self._rounds.run(work, at_once=not is_audio)
+            placed = await self._rounds.run(hearing, at_once=not hearing.is_audio)
             n_heard = self._listener.heard - heard_before
             self._metrics.audio_seconds.inc(n_heard / SAMPLE_RATE_HZ)
             for position, record in placed:
@@ -244,16 +243,14 @@ class Session:
             self._errands.broken.set_result(None)
         self.moves.tell()
 
-    async def _next_work(self) -> tuple[Work, bool]:
-        """Give what to do next, go on after a pause or take what came; is it audio?"""
+    async def _next_hearing(self) -> Hearing:
+        """Give what to hear next: what a pause waits for, or what came."""
         if self._listener.is_waiting:
             while (completeness := self._director.completeness) is None:
                 await self.moves.wait()
-            return partial(self._listener.judge, completeness), False
-        item = await self._inbox.next()
-        if isinstance(item, bytes):
-            return partial(self._listener.push, item), True
-        return partial(instruct, self._listener, item), False
+            return Hearing(self._listener, completeness)
+        item = await self._inbox.next(self._listener.missing_samples)
+        return Hearing(self._listener, item)
 
     async def _wait_for_room(self) -> None:
         """Hold the audio back while finals or the client's reading lag behind."""

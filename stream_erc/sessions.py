@@ -21,6 +21,8 @@ from .engine import Models
 from .engines import LocalEngine
 from .errors import BadMessage, NotAllowed, Overloaded
 from .flow import EMOTIONS
+from .hearing import Hearing, hear_together
+from .listener import Placed
 from .logs import SessionLog, fields
 from .metrics import DESKS, Metrics
 from .pipeline import open_session
@@ -28,7 +30,7 @@ from .remote import Pool, RemoteEngine
 from .retelling import Retelling
 from .rounds import Rounds
 from .session import Session
-from .vad import SileroVad
+from .vad import VoiceDetector
 from .wording import warn_of
 
 log = logging.getLogger(__name__)
@@ -66,14 +68,16 @@ class Sessions:
         self,
         settings: Settings,
         models: Models | Pool,
-        vad: SileroVad,
+        vad: VoiceDetector,
         metrics: Metrics,
     ) -> None:
         self._settings = settings
         self._languages = models.languages
         self._vad = vad
         self._engine = open_engine(settings, models, metrics)
-        self._rounds = Rounds(LISTENING_THREADS, "listen")
+        self._rounds: Rounds[Hearing, list[Placed]] = Rounds(
+            partial(hear_together, vad), LISTENING_THREADS, "listen"
+        )
         self._conversations = Conversations(
             models.empty_context,
             settings.server.resume_window_s,

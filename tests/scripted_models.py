@@ -36,6 +36,9 @@ class Loudness:
     def stream(self):
         return lambda samples: float(np.abs(samples).max(initial=0) > 0.1)
 
+    def detect(self, heard):
+        return [[stream(frame) for frame in frames] for stream, frames in heard]
+
 
 def sentence(seconds):
     """Something that `Loudness` takes for a voice."""

@@ -28,7 +28,7 @@ STORIES = [  # ground floor first; a module imports only from stories below its 
     {"director", "listener", "replicas"},
     {"pipeline", "metrics", "presence", "browser", "ray_pool"},
     {"inbox", "errands", "rounds", "pages", "pace", "journal", "recorder"},
-    {"archive"},
+    {"archive", "hearing"},
     {"session"},
     {"line", "sessions"},
     {"server"},

@@ -293,7 +293,7 @@ async def test_audio_that_waits_to_be_heard_is_bounded(served, monkeypatch):
     from stream_erc.listener import Listener
 
     most_waiting, longest_heard = 0, 0
-    put, push = inbox.Inbox.put_audio, Listener.push
+    put, receive = inbox.Inbox.put_audio, Listener.receive
 
     def put_audio(self, audio):
         nonlocal most_waiting
@@ -303,10 +303,10 @@ async def test_audio_that_waits_to_be_heard_is_bounded(served, monkeypatch):
     def hear(self, data):
         nonlocal longest_heard
         longest_heard = max(longest_heard, len(data))
-        return push(self, data)
+        return receive(self, data)
 
     monkeypatch.setattr(inbox.Inbox, "put_audio", put_audio)
-    monkeypatch.setattr(Listener, "push", hear)
+    monkeypatch.setattr(Listener, "receive", hear)
     script = conversation(20)
     async with served() as (_, url):
         whole = await record(url, script, partials=False)

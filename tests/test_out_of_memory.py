@@ -20,7 +20,7 @@ def vad():
 @pytest.mark.parametrize(
     ("place", "call"),
     [
-        (Listener, "push"),
+        (Listener, "receive"),
         (Director, "on_record"),
         (Director, "on_result"),
         (Inbox, "put_audio"),

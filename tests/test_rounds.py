@@ -6,12 +6,12 @@ from functools import partial
 
 import pytest
 
-from stream_erc.rounds import TOGETHER, Rounds
+from stream_erc.rounds import TOGETHER, Rounds, attempt
 
 
 @pytest.fixture
 def rounds():
-    rounds = Rounds(2, "rounds")
+    rounds = Rounds(lambda works: [attempt(work) for work in works], 2, "rounds")
     yield rounds
     rounds.shutdown()
 
@@ -43,6 +43,18 @@ async def test_one_that_fails_spoils_no_other(rounds):
     )
     assert (one, three) == (1, 3)
     assert isinstance(two, ValueError)
+
+
+async def test_a_round_that_fails_as_a_whole_is_told_to_everybody():
+    def fail(works):
+        raise MemoryError
+
+    rounds = Rounds(fail, 1, "rounds")
+    one, two = await asyncio.gather(
+        rounds.run(1), rounds.run(2), return_exceptions=True
+    )
+    assert isinstance(one, MemoryError) and isinstance(two, MemoryError)
+    rounds.shutdown()
 
 
 async def test_one_that_does_not_wait_any_more_spoils_no_other(rounds):

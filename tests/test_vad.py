@@ -1,15 +1,18 @@
 """Frame -> JudgedFrame, VoiceEdge."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from conftest import AUDIO
 from faster_whisper.audio import decode_audio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_erc.config import VadConfig
 from stream_erc.errors import ModelError
 from stream_erc.flow import FRAME_SAMPLES, Frame, JudgedFrame, VoiceEdge
+from stream_erc.rounds import TOGETHER
 from stream_erc.vad import SILERO, SileroVad, VoiceGate
 
 CLIP = AUDIO / "ravdess" / "03-01-05-01-02-02-24.flac"
@@ -35,12 +38,22 @@ def frames_of(samples):
     ]
 
 
+@cache
+def clip_frames():
+    return [frame.samples for frame in frames_of(decode_audio(str(CLIP)))]
+
+
+def zip_streams(vad, heard):
+    """A new stream for each list of frames."""
+    return [(vad.stream(), frames) for frames in heard]
+
+
 def judge(probabilities, config=VAD):
     """What a gate gives for frames with these probabilities, and the gate."""
     script = iter(probabilities)
-    gate = VoiceGate(lambda samples: next(script), config)
+    gate = VoiceGate(config)
     frames = frames_of(np.zeros(len(probabilities) * FRAME_SAMPLES, np.float32))
-    return [item for frame in frames for item in gate.push(frame)], gate
+    return [item for frame in frames for item in gate.push(frame, next(script))], gate
 
 
 def edges(probabilities, config=VAD):
@@ -88,6 +101,46 @@ def test_two_streams_remember_nothing_of_each_other(vad):
         got.append(one(frame.samples))
         other(noise)
     assert got == wanted
+
+
+def test_streams_judged_together_are_judged_to_the_bit_as_alone(vad):
+    frames = clip_frames()
+    heard = [frames[start : start + 12] for start in range(0, 5 * TOGETHER, 5)]
+    wanted = [[one(frame) for frame in mine] for one, mine in zip_streams(vad, heard)]
+    for n_streams in range(1, TOGETHER + 1):
+        assert vad.detect(zip_streams(vad, heard[:n_streams])) == wanted[:n_streams]
+
+
+@settings(max_examples=10)
+@given(st.lists(st.lists(st.integers(0, 4), max_size=TOGETHER), max_size=8))
+def test_how_frames_come_together_changes_no_probability(vad, rounds):
+    """`rounds` has how many frames each stream brings to each round."""
+    frames = clip_frames()
+    streams, told = (
+        [vad.stream() for _ in range(TOGETHER)],
+        [[] for _ in range(TOGETHER)],
+    )
+    for n_frames in rounds:
+        heard = [
+            (streams[n], frames[25 + len(told[n]) :][:count])
+            for n, count in enumerate(n_frames)
+        ]
+        for n, probabilities in enumerate(vad.detect(heard)):
+            told[n] += probabilities
+    alone = vad.stream()
+    wanted = [alone(frame) for frame in frames[25:][: max(map(len, told))]]
+    assert all(mine == wanted[: len(mine)] for mine in told)
+
+
+def test_where_the_network_fails_no_stream_moves(vad):
+    frames = clip_frames()[28:40]
+    streams = [vad.stream(), vad.stream()]
+    too_long = np.zeros(FRAME_SAMPLES + 1, np.float32)
+    with pytest.raises(ValueError, match="broadcast"):
+        vad.detect([(streams[0], frames), (streams[1], [*frames, too_long])])
+    assert vad.detect([(one, frames) for one in streams]) == [
+        *vad.detect([(vad.stream(), frames)]) * 2
+    ]
 
 
 def test_a_short_frame_is_filled_with_silence(vad):
@@ -190,12 +243,12 @@ def test_a_cut_without_voice_tells_nothing():
 
 
 def test_after_a_cut_a_voice_must_prove_itself_again():
-    gate = VoiceGate(lambda samples: ON, VAD)
+    gate = VoiceGate(VAD)
     frames = frames_of(np.zeros(8 * FRAME_SAMPLES, np.float32))
     for frame in frames[:4]:
-        gate.push(frame)
+        gate.push(frame, ON)
     gate.cut()
-    told = [gate.push(frame)[1:] for frame in frames[4:]]
+    told = [gate.push(frame, ON)[1:] for frame in frames[4:]]
     assert told == [[], [], [VoiceEdge(4 * FRAME_SAMPLES, is_start=True)], []]
 
 

@@ -20,29 +20,24 @@ class Stream:
 
     def __init__(self, turns=None, vad=VAD):
         self._noise = np.random.default_rng(0)
-        self._gate = VoiceGate(self._next_probability, vad)
+        self._gate = VoiceGate(vad)
         self._turns = TurnBuilder(turns or TurnConfig(), "Ann")
-        self._is_voiced = False
         self.samples = np.empty(0, np.float32)
         self.records = []
         self.edges = []
-
-    def _next_probability(self, samples):
-        return 0.9 if self._is_voiced else 0.1
 
     @property
     def now(self):
         return len(self.samples)
 
     def hear(self, n_frames, is_voiced, amplitude=None, length=FRAME_SAMPLES):
-        self._is_voiced = is_voiced
         if amplitude is None:
             amplitude = LOUD if is_voiced else SILENT
         for _ in range(n_frames):
             samples = amplitude * self._noise.uniform(-1, 1, length)
             frame = Frame(self.now, samples.astype(np.float32))
             self.samples = np.concatenate([self.samples, frame.samples])
-            for item in self._gate.push(frame):
+            for item in self._gate.push(frame, 0.9 if is_voiced else 0.1):
                 self.edges += [item] if isinstance(item, VoiceEdge) else []
                 self.records += self._turns.push(item)
         return self

@@ -58,11 +58,11 @@ def find_voice(file: Path, vad: SileroVad, findings: Findings) -> Voice | None:
 
 def voice_edges(samples: Samples, vad: SileroVad) -> list[VoiceEdge]:
     """Give where voices start and stop, in turn; a voice at the end stops there."""
-    framer, gate = Framer(), VoiceGate(vad.stream(), VadConfig())
+    framer, gate, probability = Framer(), VoiceGate(VadConfig()), vad.stream()
     records = [
         record
         for frame in [*framer.push(samples), *framer.cut()]
-        for record in gate.push(frame)
+        for record in gate.push(frame, probability(frame.samples))
     ]
     edges = [record for record in records if isinstance(record, VoiceEdge)]
     return edges + gate.cut()
