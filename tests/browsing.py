@@ -1,5 +1,6 @@
 """Drives the page in a real browser: Debian's Chromium with a recording for a voice."""
 
+import re
 import shutil
 import wave
 from contextlib import asynccontextmanager
@@ -20,6 +21,8 @@ needs_browser = pytest.mark.skipif(
     async_playwright is None or CHROMIUM is None,
     reason="wants Playwright (the extra dev) and Debian's chromium",
 )
+on_shared_loop = pytest.mark.asyncio(loop_scope="session")
+"""For tests with the fixture `chromium`, which lives in the loop of the whole run."""
 
 
 def write_wav(path, samples):
@@ -35,14 +38,12 @@ def root_of(url):
 
 
 @asynccontextmanager
-async def browsing(url, *, voice=None, query="", **context):
-    """Open the page of a server; gives it. Errors of its scripts fail the test.
+async def launching(voice=None):
+    """Start a browser; gives it.
 
     Args:
-        url: Of the server's stream.
-        voice: WAV file that the microphone hears, once; None: it is refused.
-        query: Of the address.
-        context: Of the browser: `viewport`, `color_scheme` …
+        voice: WAV file that a microphone hears from its opening on, once; None: it is
+            refused.
     """
     arguments = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
     if voice:
@@ -51,19 +52,39 @@ async def browsing(url, *, voice=None, query="", **context):
             "--use-fake-device-for-media-stream",
             f"--use-file-for-fake-audio-capture={voice}%noloop",
         ]
-    errors = []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM, args=arguments
         )
-        page = await (await browser.new_context(**context)).new_page()
+        yield browser
+        await browser.close()
+
+
+@asynccontextmanager
+async def browsing(browser, url, *, query="", before=None, on_socket=None, **context):
+    """Open the page of a server; gives it. Errors of its scripts fail the test.
+
+    Args:
+        browser: In a context of its own.
+        url: Of the server's stream.
+        query: Of the address.
+        before: Script that runs before those of the page.
+        on_socket: Plays the server on each socket that the page opens.
+        context: Of the browser: `viewport`, `color_scheme` …
+    """
+    errors = []
+    async with await browser.new_context(**context) as opened:
+        page = await opened.new_page()
         page.set_default_timeout(TIMEOUT_S * 1000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("dialog", lambda dialog: dialog.accept())
+        if before:
+            await page.add_init_script(before)
+        if on_socket:
+            await page.route_web_socket(re.compile(events.PATH), on_socket)
         await page.goto(root_of(url) + query)
         await page.wait_for_selector("body[data-state=idle]")
         yield page
-        await browser.close()
     assert not errors, errors
 
 
@@ -73,9 +94,10 @@ async def wait_for_state(page, *states):
     )
 
 
-async def wait_for_problem(page):
+async def wait_for_problem(page, code=None):
     """Wait until the page says what failed; gives the code and the words."""
-    problem = await page.wait_for_selector("#problem:not([hidden])")
+    wanted = f"[data-code={code}]" if code else ""
+    problem = await page.wait_for_selector(f"#problem:not([hidden]){wanted}")
     return await problem.get_attribute("data-code"), await problem.inner_text()
 
 

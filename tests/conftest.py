@@ -11,6 +11,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import pytest_asyncio
 
 # Wall time is no claim of any test, and the same commit passes or fails everywhere.
 hypothesis.settings.register_profile(
@@ -106,3 +107,33 @@ def server_url():
     process.terminate()
     process.wait(20)
     process.stdout.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium(tmp_path_factory):
+    """One browser for all tests of the page; its microphone hears two turns, once.
+
+    They run in its loop: `pytestmark = browsing.on_shared_loop`.
+    """
+    from browsing import launching, write_wav
+    from talking import two_turns
+
+    voice = tmp_path_factory.mktemp("microphone") / "voice.wav"
+    async with launching(write_wav(voice, two_turns())) as browser:
+        yield browser
+
+
+@pytest.fixture
+def own_server():
+    """Starts servers of the test's own; gives process and address."""
+    started = []
+
+    def start(*arguments):
+        started.append(start_server(*arguments))
+        return started[-1]
+
+    yield start
+    for process, _ in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()

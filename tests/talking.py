@@ -33,6 +33,12 @@ def hesitating():
     return join(silence(0.5), spoken[:middle], silence(0.25), spoken[middle:])
 
 
+def two_turns():
+    """What the microphone of the browser hears."""
+    angry = clip(ANGRY)[RATE_HZ * 3 // 4 :]  # its voice starts a quarter second later
+    return join(angry, silence(1.0), clip(MODERN), silence(1.5))
+
+
 def quietest(samples):
     """Find the quietest 20 ms of the middle third."""
     third = len(samples) // 3

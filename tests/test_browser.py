@@ -88,5 +88,6 @@ def test_no_text_is_ever_read_as_html():
 def test_every_name_that_a_script_looks_up_is_in_the_page():
     html = FILES["/"].content.decode()
     known = set(re.findall(r'\bid="([^"]+)"', html))
-    asked = re.findall(r'find\("([^"]+)"\)', FILES["/app.js"].content.decode())
+    scripts = [file.content.decode() for path, file in FILES.items() if ".js" in path]
+    asked = re.findall(r'find\("([^"]+)"\)', "".join(scripts))
     assert asked and set(asked) <= known

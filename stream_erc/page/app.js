@@ -1,22 +1,29 @@
 /** The page: puts microphone, session and views together. */
 
-import { openFile, openMicrophone } from "./capture.js";
-import { Conversation, nameOf } from "./conversation.js";
+import { CaptureFailed, openFile, openMicrophone } from "./capture.js";
+import { cleanName, Conversation, nameOf } from "./conversation.js";
 import { clock, drawMark, LABELS, percent } from "./emotions.js";
 import { save, toMessages } from "./export.js";
 import { Focus } from "./focus.js";
 import { Session } from "./protocol.js";
-import { describeProblem, RECORDED, STATES } from "./states.js";
+import { SoundWatch } from "./sound.js";
+import { hasNotice } from "./states.js";
+import {
+  find,
+  hideProblem,
+  showConversationState,
+  showProblem,
+  showState,
+} from "./status.js";
 import { Timeline } from "./timeline.js";
-import { median, noteWaits } from "./timing.js";
+import { noteWaits } from "./timing.js";
 import { TurnList } from "./turns.js";
 
 const TICK_MS = 100;
-const QUIETEST_DB = -60; // left end of the level meter
 const LIVE = ["asking", "connecting", "open", "reconnecting", "finishing"];
+const FORGOTTEN = ["too_late", "resume_refused", "audio_lost", "idle"];
 const STREAM = "/v1/stream";
 
-const find = (id) => document.getElementById(id);
 const focus = new Focus(find("focus-body"));
 const list = new TurnList(find("turns"), find("latest"));
 const timeline = new Timeline({
@@ -28,6 +35,7 @@ const timeline = new Timeline({
 let conversation = new Conversation();
 let session = null;
 let capture = null;
+let sound = null; // its `SoundWatch`
 let file = null; // null: the microphone
 let state = "idle";
 let selected = null; // null: whatever turn is the last
@@ -38,36 +46,42 @@ let wakeLock = null;
 
 async function start() {
   if (!isSaved && !confirm("The conversation on this page is not exported. Start anew?")) return;
-  showProblem("");
+  hideProblem();
   showConversation(new Conversation());
   enter("asking");
   const handlers = {
     onAudio: (samples) => session.sendAudio(samples),
-    onLevel: showLevel,
+    onLevel: (level) => sound.note(level),
+    onGap: bridge,
+    onHold: (code) => sound.hold(code),
     onEnd: stop,
   };
   try {
     capture = await (file ? openFile(file, handlers) : openMicrophone(handlers));
   } catch (error) {
     enter("failed");
-    showProblem(error.code ?? "unknown", error.message);
+    showProblem(error instanceof CaptureFailed ? error.code : "unknown", error.message);
     return;
   }
+  sound = new SoundWatch(!file);
   openSession(capture.sampleRate);
   await capture.begin();
-  wakeLock = await navigator.wakeLock?.request("screen").catch(() => null);
+  if (LIVE.includes(state)) await stayAwake();
 }
 
 function openSession(sampleRate) {
   const url = new URL(STREAM, location.href);
   url.protocol = url.protocol.replace("http", "ws");
-  const wishes = { speaker: find("speaker").value, conversation_id: find("conversation-id").value };
-  const given = Object.entries(wishes).filter(([, value]) => value.trim());
+  const conversation_id = readName("conversation-id");
   session = new Session({
     url,
     sampleRate,
     token: find("token").value.trim(),
-    start: Object.fromEntries(given),
+    start: {
+      speaker: readName("speaker") || undefined, // JSON leaves out what is undefined
+      conversation_id: conversation_id || undefined,
+      observe: conversation_id ? true : undefined,
+    },
   });
   session.addEventListener("message", ({ detail }) => hear(detail));
   session.addEventListener("state", ({ detail }) => follow(detail));
@@ -75,20 +89,22 @@ function openSession(sampleRate) {
 }
 
 function hear(message) {
-  const turn = conversation.turns.findLast((known) => known.turn === message.turn);
-  if (turn) noteWaits(turn, message, (ms) => session.sentAt(ms));
-  conversation.take(message);
-  if (message.type === "emotion.final") {
+  const known = conversation.turns.findLast(({ turn }) => turn === message.turn);
+  if (known) noteWaits(known, message, (ms) => session.sentAt(ms));
+  const turn = conversation.take(message);
+  if (message.type === "emotion.final" || turn?.isElsewhere) {
     isSaved = false;
     announce(turn);
   }
+  const isTold = message.type === "warning" && hasNotice(message.code);
+  if (isTold || message.recoverable) showProblem(message.code, message.message);
 }
 
 /** Stop capturing and let the server finish; `problem`: why, where nobody pressed Stop. */
 async function stop(problem = "") {
   if (!["connecting", "open", "reconnecting"].includes(state)) return;
   enter("finishing");
-  if (problem === "unplugged") showProblem(problem);
+  if (["unplugged", "file_broken"].includes(problem)) showProblem(problem);
   await capture.stop();
   session.end();
 }
@@ -98,65 +114,43 @@ async function follow({ state: next, code, message }) {
   enter(next);
   if (next !== "failed" && next !== "ended") return;
   const over = session;
+  const { hasSlept } = sound;
   conversation.breakOff();
   await release();
-  if (next === "ended") return;
-  const problem = code === "unreachable" ? await diagnose() : code;
-  if (session === over) showProblem(problem, message); // not started anew meanwhile
+  let problem = code;
+  if (code === "unreachable") problem = await session.diagnose();
+  else if (hasSlept && FORGOTTEN.includes(code)) problem = "slept";
+  if (next === "ended" && !conversation.hasSpeech && find("problem").hidden) {
+    problem = file ? "no_speech" : "no_voice";
+  }
+  if (problem && session === over) showProblem(problem, message); // not started anew meanwhile
+}
+
+/** Time is missing: what comes now is of no turn before, and the socket may be dead. */
+function bridge() {
+  if (!["open", "reconnecting"].includes(state)) return;
+  sound.noteGap();
+  session.flushTurn();
+  session.probe();
+}
+
+/** Keep the screen on: a phone that locks itself stops the microphone. */
+async function stayAwake() {
+  wakeLock = await navigator.wakeLock?.request("screen").catch(() => null);
 }
 
 async function release() {
   await capture?.stop();
   await wakeLock?.release();
   wakeLock = null;
-  showLevel({ rms: 0 });
-}
-
-/** Ask over HTTP why no socket could be opened: a browser does not tell. */
-async function diagnose() {
-  const token = find("token").value.trim();
-  const query = token ? `?token=${encodeURIComponent(token)}` : "";
-  try {
-    const { status } = await fetch(STREAM + query);
-    if (status === 401) return token ? "wrong_token" : "no_token";
-    return status === 403 ? "wrong_origin" : "not_ready";
-  } catch {
-    return "unreachable";
-  }
+  sound.end();
 }
 
 // --- what is seen -------------------------------------------------------------------
 
 function enter(next) {
   state = next;
-  document.body.dataset.state = next === "open" && file ? "playing" : next;
-  const isLive = LIVE.includes(next);
-  const isRecorded = isLive && session?.started?.recorded;
-  const word = STATES[document.body.dataset.state];
-  find("state-text").textContent = isRecorded ? `${word} – ${RECORDED}` : word;
-  const button = find("start");
-  button.textContent = isLive ? "Stop" : file ? "Play" : "Start";
-  button.disabled = next === "asking" || next === "finishing";
-  find("flush").disabled = !["open", "reconnecting"].includes(next);
-  for (const id of ["conversation-id", "token", "file", "use-microphone"]) {
-    find(id).disabled = isLive;
-  }
-}
-
-function showProblem(code, message = "") {
-  const box = find("problem");
-  box.hidden = !code;
-  if (!code) return;
-  const { title, advice } = describeProblem(code, message);
-  box.dataset.code = code;
-  box.querySelector("strong").textContent = `${title}.`;
-  box.querySelector("span").textContent = advice;
-  if (code.endsWith("_token")) askForToken();
-}
-
-function askForToken() {
-  find("token-field").hidden = false;
-  find("token").focus();
+  showState(next === "open" && file ? "playing" : next, LIVE.includes(next), file !== null);
 }
 
 function showConversation(next) {
@@ -181,30 +175,13 @@ function showTurn(turn) {
 }
 
 function showSession() {
-  document.body.dataset.voice = conversation.isVoice;
-  find("voice").textContent = conversation.isVoice ? "voice" : "no voice";
-  find("empty").hidden = conversation.turns.length > 0;
-  const hasFinals = conversation.turns.some(({ isFinal }) => isFinal);
-  document.querySelectorAll("[data-export]").forEach((button) => (button.disabled = !hasFinals));
-  const wait = (name) => {
-    const ms = median(conversation.turns, name);
-    return ms === null ? "–" : `${(ms / 1000).toFixed(2)} s`;
-  };
-  find("first-words").textContent = wait("firstWordsMs");
-  find("first-emotion").textContent = wait("firstEmotionMs");
-  find("final").textContent = wait("finalMs");
-}
-
-function showLevel({ rms }) {
-  const db = Math.max(QUIETEST_DB, Math.min(0, 20 * Math.log10(rms + 1e-9)));
-  const level = find("level");
-  level.firstElementChild.style.transform = `scaleX(${1 - db / QUIETEST_DB})`;
-  level.setAttribute("aria-valuenow", Math.round(db));
+  showConversationState(conversation);
 }
 
 function announce(turn) {
   if (turn.isRejected) return;
-  const feeling = `${turn.label}, ${percent(turn.probabilities[turn.label])}`;
+  const { label, probabilities } = turn;
+  const feeling = label ? `${label}, ${percent(probabilities[label])}` : "not judged";
   find("announcer").textContent = `${nameOf(turn)}: ${turn.text} ${feeling}`;
 }
 
@@ -237,8 +214,12 @@ function unselect() {
 
 /** Take a file that was dropped or chosen: sound to play, or a session to look at. */
 async function take(chosen) {
-  if (!chosen || LIVE.includes(state)) return;
-  showProblem("");
+  if (!chosen) return;
+  if (LIVE.includes(state)) {
+    showProblem("not_now");
+    return;
+  }
+  hideProblem();
   if (!chosen.name.endsWith(".jsonl")) {
     useSource(chosen);
     find("start").focus();
@@ -288,7 +269,8 @@ function listenForControls() {
   });
   find("flush").addEventListener("click", () => session.flushTurn());
   find("speaker").addEventListener("change", ({ target }) => {
-    if (session && LIVE.includes(state)) session.setSpeaker(target.value.trim() || "speaker");
+    const name = readName(target.id) || "speaker";
+    if (session && LIVE.includes(state)) session.setSpeaker(name);
   });
   find("speaker").addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !LIVE.includes(state)) return;
@@ -305,8 +287,21 @@ function listenForControls() {
     if (!isSaved) event.preventDefault();
   });
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && LIVE.includes(state)) capture?.wake();
+    if (document.hidden || !LIVE.includes(state)) return;
+    capture?.wake();
+    stayAwake(); // the browser has let go of it with the page
   });
+  for (const kind of ["pointerdown", "keydown"]) {
+    addEventListener(kind, () => find("problem").dataset.code === "held" && capture?.wake());
+  }
+  find("dismiss").addEventListener("click", () => hideProblem());
+}
+
+/** Give the name in a field, and leave it there as it will be sent. */
+function readName(id) {
+  const field = find(id);
+  field.value = cleanName(field.value);
+  return field.value;
 }
 
 function listenForViews() {

@@ -17,21 +17,30 @@ export class CaptureFailed extends Error {
 /**
  * Sound that is being captured; made by `openMicrophone` and `openFile`.
  *
- * Handlers: `onAudio(Int16Array)`, `onLevel({rms, peak})` of the same block, and
- * `onEnd(code)` when the sound is over without `stop`: "unplugged" or "file_over".
+ * Handlers, all of them optional but the first:
+ *
+ * - `onAudio(Int16Array)`;
+ * - `onLevel({rms, peak})` of the same block;
+ * - `onGap(ms)`: so much is missing before the block that comes next;
+ * - `onHold(code)`: no sound comes for the time being, "held" by the browser or "muted"
+ *   by the system; "" when it comes again;
+ * - `onEnd(code)`: the sound is over without `stop`: "unplugged", "file_over" or
+ *   "file_broken".
  */
 class Capture {
   #context;
   #source;
   #recorder;
-  #release;
+  #onHold;
+  #isBegun = false;
   #isStopped = false;
 
-  constructor(context, source, recorder, release) {
+  constructor(context, source, recorder, onHold = () => {}) {
     this.#context = context;
     this.#source = source;
     this.#recorder = recorder;
-    this.#release = release;
+    this.#onHold = onHold;
+    context.addEventListener("statechange", () => this.#follow());
   }
 
   /** Samples per second of what `onAudio` gets. */
@@ -42,13 +51,14 @@ class Capture {
   /** Let the sound begin, unless it was stopped before. */
   async begin() {
     if (this.#isStopped) return;
-    this.#source.connect(this.#recorder);
+    this.#isBegun = true;
+    this.#source.node.connect(this.#recorder);
     await this.#context.resume();
   }
 
   /** Go on where the browser has stopped the sound: a tab in the background, a call. */
   wake() {
-    if (!this.#isStopped) this.#context.resume();
+    if (this.#isBegun && !this.#isStopped) this.#context.resume();
   }
 
   /** Hand over the tail, then let the device go; resolves when all is handed over. */
@@ -62,8 +72,15 @@ class Capture {
     });
     this.#recorder.port.postMessage("flush");
     await Promise.race([flushed, sleep(FLUSH_TIMEOUT_MS)]);
-    this.#release();
+    this.#source.release();
     await this.#context.close();
+  }
+
+  #follow() {
+    if (!this.#isBegun || this.#isStopped) return;
+    const isRunning = this.#context.state === "running";
+    this.#source.follow(isRunning);
+    this.#onHold(isRunning ? "" : "held");
   }
 }
 
@@ -85,10 +102,16 @@ export async function openMicrophone(handlers) {
   } catch (error) {
     throw new CaptureFailed(microphoneProblem(error), error);
   }
-  const release = () => stream.getTracks().forEach((track) => track.stop());
-  stream.getAudioTracks()[0].addEventListener("ended", () => handlers.onEnd("unplugged"));
-  const make = (context) => context.createMediaStreamSource(stream);
-  return connect(make, handlers, release);
+  const [track] = stream.getAudioTracks();
+  track.addEventListener("ended", () => handlers.onEnd?.("unplugged"));
+  track.addEventListener("mute", () => handlers.onHold?.("muted"));
+  track.addEventListener("unmute", () => handlers.onHold?.(""));
+  const source = {
+    connectTo: (context) => context.createMediaStreamSource(stream),
+    follow: () => {},
+    release: () => track.stop(),
+  };
+  return connect(source, handlers);
 }
 
 function microphoneProblem({ name }) {
@@ -101,6 +124,7 @@ function microphoneProblem({ name }) {
  * Open an audio or video file; it is played aloud, at the pace of life.
  *
  * A media element decodes as it plays, so an hour takes no more memory than a minute.
+ * Where the browser holds the sound the file waits: nothing of it is missing.
  *
  * @throws {CaptureFailed} not_audio, rate, unreachable.
  */
@@ -117,41 +141,46 @@ export async function openFile(file, handlers) {
       reject(new CaptureFailed("not_audio", player.error));
     });
   });
-  player.addEventListener("ended", () => {
-    setTimeout(() => handlers.onEnd("file_over"), TAIL_MS);
-  });
-  const make = (context) => {
-    const source = context.createMediaElementSource(player);
-    source.connect(context.destination);
-    context.addEventListener("statechange", () => {
-      if (context.state === "running") player.play();
-    });
-    return source;
+  const end = (code) => setTimeout(() => handlers.onEnd?.(code), TAIL_MS);
+  player.addEventListener("ended", () => end("file_over"));
+  player.addEventListener("error", () => end("file_broken"));
+  const source = {
+    connectTo: (context) => {
+      const node = context.createMediaElementSource(player);
+      node.connect(context.destination);
+      return node;
+    },
+    follow: (isRunning) => (isRunning ? player.play() : player.pause()),
+    release,
   };
-  return connect(make, handlers, release);
+  return connect(source, { ...handlers, onGap: undefined });
 }
 
-async function connect(makeSource, { onAudio, onLevel }, release) {
+/**
+ * @param {object} source `connectTo(context)` gives its node, `follow(isRunning)` is told
+ *   of the audio thread, `release()` lets it go.
+ * @param {object} handlers See `Capture`.
+ */
+async function connect(source, { onAudio, onLevel, onGap, onHold }) {
   const context = new AudioContext({ latencyHint: "interactive" });
-  if (context.sampleRate < MIN_RATE_HZ) {
-    release();
-    throw new CaptureFailed("rate");
-  }
+  const fail = async (code, cause) => {
+    source.release();
+    await context.close();
+    throw new CaptureFailed(code, cause);
+  };
+  if (context.sampleRate < MIN_RATE_HZ) await fail("rate");
   await context.suspend();
-  try {
-    await context.audioWorklet.addModule(new URL("worklet.js", import.meta.url));
-  } catch (error) {
-    release();
-    throw new CaptureFailed("unreachable", error); // it is fetched from the server
-  }
+  const module = new URL("worklet.js", import.meta.url);
+  await context.audioWorklet.addModule(module).catch((error) => fail("unreachable", error));
   const recorder = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0 });
   recorder.port.addEventListener("message", ({ data }) => {
     if (data === "flushed") return;
+    if (data.gapMs) onGap?.(data.gapMs);
     onAudio(data.pcm);
-    onLevel(data);
+    onLevel?.(data);
   });
   recorder.port.start();
-  return new Capture(context, makeSource(context), recorder, release);
+  return new Capture(context, { ...source, node: source.connectTo(context) }, recorder, onHold);
 }
 
 function sleep(ms) {

@@ -1,10 +1,14 @@
 /** Messages of the server -> the turns of a conversation, as far as they are known. */
 
+const UNPRINTABLE =
+  /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g; // as in events.py
+
 /**
  * One turn.
  *
  * @typedef {object} Turn
- * @property {number} turn Its number.
+ * @property {?number} turn Its number; null where `isElsewhere`.
+ * @property {boolean} isElsewhere Another participant's: told once it was final.
  * @property {?string} speaker Null while it is still being found.
  * @property {number} startMs On the audio clock.
  * @property {number} endMs Of what was heard of it so far, or its end.
@@ -15,10 +19,10 @@
  * @property {boolean} isFinal Words and emotion are settled.
  * @property {boolean} isCut The session broke off before its finals.
  * @property {boolean} isRejected Judged not to be speech.
- * @property {?string} label Null before the first emotion.
+ * @property {?string} label Null before the first emotion, or where the models failed.
  * @property {Object<string, number>} probabilities By label.
  * @property {Object<string, number>} sentiment By sentiment.
- * @property {?object} final The `emotion.final`, as it came.
+ * @property {?object} final The `emotion.final`, or `conversation.turn`, as it came.
  * @property {object} waits Milliseconds: see `timing.js`.
  */
 
@@ -32,12 +36,14 @@ export class Conversation extends EventTarget {
   isVoice = false;
   lagMs = 0;
   isDegraded = false;
+  isRecorded = false; // the server keeps the sound
 
   /** How long it has lasted, on the audio clock. */
   durationMs = 0;
 
   /**
    * Take a message; dispatches "turn" (detail: the turn that it changed) or "session".
+   * Gives that turn, or null.
    */
   take(message) {
     this.messages.push(message);
@@ -49,6 +55,7 @@ export class Conversation extends EventTarget {
       this.#takeSession(message);
       this.dispatchEvent(new Event("session"));
     }
+    return turn;
   }
 
   /** The session is over: what has no finals will not get any. */
@@ -62,9 +69,14 @@ export class Conversation extends EventTarget {
     this.dispatchEvent(new Event("session"));
   }
 
-  /** The speakers, in the order in which they were first heard. */
+  /** The speakers that are known, in the order in which they were first heard. */
   get speakers() {
-    return [...new Set(this.turns.map(nameOf))];
+    return [...new Set(this.turns.map(({ speaker }) => speaker))].filter((name) => name !== null);
+  }
+
+  /** Whether the server found one of these turns to be speech, and finished it. */
+  get hasSpeech() {
+    return this.turns.some(({ isFinal, isRejected }) => isFinal && !isRejected);
   }
 
   /** The turn at `ms`, else the last before it, else the first; undefined without turns. */
@@ -85,6 +97,7 @@ export class Conversation extends EventTarget {
 
   #takeTurn(message) {
     if (message.type === "turn.started") return this.#startTurn(message);
+    if (message.type === "conversation.turn") return this.#hearOf(message);
     const turn = this.turns.findLast((known) => known.turn === message.turn);
     if (!turn) return null;
     turn.endMs = turn.isEnded ? turn.endMs : Math.max(turn.endMs, message.time_ms);
@@ -94,31 +107,39 @@ export class Conversation extends EventTarget {
   }
 
   #startTurn({ turn, speaker, start_ms, voice_start_ms, time_ms }) {
-    const started = {
+    return this.#place({
+      ...NEW_TURN,
       turn,
       speaker,
       startMs: start_ms,
       voiceStartMs: voice_start_ms,
       endMs: Math.max(start_ms, time_ms),
-      text: "",
-      stableChars: 0,
-      words: [],
-      isEnded: false,
-      isFinal: false,
-      isCut: false,
-      isRejected: false,
-      label: null,
-      probabilities: {},
-      sentiment: {},
-      final: null,
       waits: {},
-    };
-    this.turns.push(started);
-    return started;
+    });
+  }
+
+  #hearOf(message) {
+    return this.#place({
+      ...NEW_TURN,
+      isElsewhere: true,
+      ...CHANGES["turn.ended"](message),
+      ...CHANGES["transcript.final"](message),
+      ...CHANGES["emotion.final"](message),
+      waits: {},
+    });
+  }
+
+  /** Put a turn among the others, in order of their start. */
+  #place(turn) {
+    this.turns.splice(this.indexAfter(turn.startMs), 0, turn);
+    return turn;
   }
 
   #takeSession(message) {
-    if (message.type === "session.started") this.labels = message.labels;
+    if (message.type === "session.started") {
+      this.labels = message.labels;
+      this.isRecorded = message.recorded ?? false;
+    }
     if (message.type === "speech.started") this.isVoice = true;
     if (message.type === "speech.stopped" || message.type === "session.ended") {
       this.isVoice = false;
@@ -130,6 +151,26 @@ export class Conversation extends EventTarget {
   }
 }
 
+/** What is not known yet when a turn starts. */
+const NEW_TURN = {
+  turn: null,
+  isElsewhere: false,
+  text: "",
+  stableChars: 0,
+  words: [],
+  isEnded: false,
+  isFinal: false,
+  isCut: false,
+  isRejected: false,
+  label: null,
+  probabilities: {},
+  sentiment: {},
+  final: null,
+};
+
+/** Of a turn at which the models failed: what the server sends then tells of no one. */
+const UNJUDGED = { label: null, probabilities: {}, sentiment: {} };
+
 /** What a message about a turn changes of it. */
 const CHANGES = {
   "transcript.partial": ({ text, stable_chars }) => ({ text, stableChars: stable_chars }),
@@ -140,14 +181,14 @@ const CHANGES = {
     endMs: end_ms,
     isEnded: true,
   }),
-  "transcript.final": ({ text, words, rejected }) => ({
+  "transcript.final": ({ text, words = [], rejected }) => ({
     text,
     words,
     stableChars: text.length,
     isRejected: rejected,
   }),
   "emotion.final": (message) => ({
-    ...takeEmotion(message),
+    ...(message.modalities.length > 0 ? takeEmotion(message) : UNJUDGED),
     isFinal: true,
     final: message,
   }),
@@ -158,6 +199,11 @@ function takeEmotion({ label, probabilities, sentiment }) {
 }
 
 /** Who speaks in a turn, for people. */
-export function nameOf({ speaker }) {
-  return speaker ?? "someone";
+export function nameOf({ speaker, isEnded }) {
+  return speaker ?? (isEnded ? "someone" : "finding who speaks");
+}
+
+/** A name as the server takes it: nothing that breaks a line or turns text around. */
+export function cleanName(text) {
+  return [...text.toWellFormed().replaceAll(UNPRINTABLE, "").trim()].slice(0, 200).join("");
 }

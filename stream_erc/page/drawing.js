@@ -4,7 +4,6 @@
  */
 
 import { clock, colourName, shapeOf } from "./emotions.js";
-import { nameOf } from "./conversation.js";
 
 const MOST_PX = 240; // of all lanes together; with many speakers the rows get thinner
 const NAMED_PX = 12; // in lower rows the names would overlap; the shapes do not
@@ -135,28 +134,35 @@ function drawShape(pen, label, colour, x, y, size) {
   pen.restore();
 }
 
+/** Draw a turn in its speaker's lane; as an outline over all while nobody knows whose. */
 function drawTurn(pen, { conversation, palette, selected }, sizes, turn, tops, toX) {
-  const top = tops.get(nameOf(turn)) + sizes.head;
+  const isWhose = tops.has(turn.speaker);
+  const top = (tops.get(turn.speaker) ?? 0) + sizes.head;
   const endMs = turn.isEnded ? turn.endMs : conversation.durationMs;
   const left = toX(turn.startMs);
   const width = Math.max(2, toX(endMs) - left - 1);
-  const height = sizes.row * conversation.labels.length;
+  const bottom = isWhose ? top + sizes.row * conversation.labels.length : sizes.height - sizes.axis;
+  const height = bottom - top;
   if (turn === selected) {
     pen.fillStyle = palette.faint;
     pen.fillRect(left, top, width, height);
   }
-  pen.globalAlpha = turn.isFinal ? 1 : 0.5;
-  conversation.labels.forEach((label, i) => {
-    const bar = (turn.probabilities[label] ?? 0) * (sizes.row - 1);
-    if (bar < 0.4) return;
-    pen.fillStyle = palette.byLabel[label];
-    pen.fillRect(left, top + (i + 1) * sizes.row - bar, width, bar);
-  });
-  pen.globalAlpha = 1;
-  if (turn === selected || !turn.label) {
+  if (isWhose) drawBars(pen, conversation.labels, palette, sizes.row, turn, { left, top, width });
+  if (turn === selected || !turn.label || !isWhose) {
     pen.strokeStyle = turn === selected ? palette.ink : palette.line;
     pen.strokeRect(left + 0.5, top - 0.5, width - 1, height);
   }
+}
+
+function drawBars(pen, labels, palette, row, turn, { left, top, width }) {
+  pen.globalAlpha = turn.isFinal ? 1 : 0.5;
+  labels.forEach((label, i) => {
+    const bar = (turn.probabilities[label] ?? 0) * (row - 1);
+    if (bar < 0.4) return;
+    pen.fillStyle = palette.byLabel[label];
+    pen.fillRect(left, top + (i + 1) * row - bar, width, bar);
+  });
+  pen.globalAlpha = 1;
 }
 
 function drawPointer(pen, { pointedMs, palette }, { height, axis }, toX) {

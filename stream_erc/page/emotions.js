@@ -57,7 +57,7 @@ export function percent(probability) {
 
 /** 83_400 -> "1:23". */
 export function clock(ms) {
-  const seconds = Math.floor(ms / 1000);
+  const seconds = Math.floor(Math.max(0, ms) / 1000); // below 0: before this page listened
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
   const rest = String(seconds % 60).padStart(2, "0");
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;

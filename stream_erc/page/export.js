@@ -31,14 +31,14 @@ export function toCsv({ turns, labels }) {
   const rows = turns
     .filter(({ isFinal }) => isFinal)
     .map((turn) => [
-      turn.turn,
+      turn.turn ?? "", // other participants' turns have no number here
       guard(nameOf(turn)),
       turn.startMs,
       turn.endMs,
       guard(turn.text),
       turn.isRejected,
-      turn.label,
-      ...labels.map((label) => turn.probabilities[label]),
+      turn.label ?? "",
+      ...labels.map((label) => turn.probabilities[label] ?? ""),
     ]);
   return [[...head, ...labels], ...rows].map((row) => `${row.map(quote).join(",")}\r\n`).join("");
 }
@@ -57,16 +57,17 @@ function quote(value) {
 export function toVtt({ turns }) {
   const cues = turns
     .filter(({ isFinal, text }) => isFinal && text)
-    .map((turn) => {
+    .map((turn, i) => {
       const times = `${vttTime(turn.startMs)} --> ${vttTime(turn.endMs)}`;
       const who = escapeVtt(nameOf(turn)).replaceAll(/\s+/g, " ");
-      const feeling = `[${turn.label} ${percent(turn.probabilities[turn.label])}]`;
-      return `${turn.turn + 1}\n${times}\n<v ${who}>${escapeVtt(turn.text)}</v>\n${feeling}\n`;
+      const feeling = turn.label ? `[${turn.label} ${percent(turn.probabilities[turn.label])}]\n` : "";
+      return `${i + 1}\n${times}\n<v ${who}>${escapeVtt(turn.text)}</v>\n${feeling}`;
     });
   return ["WEBVTT\n", ...cues].join("\n");
 }
 
-function vttTime(ms) {
+function vttTime(of) {
+  const ms = Math.max(0, of);
   const pad = (number, n = 2) => String(number).padStart(n, "0");
   const [seconds, minutes] = [Math.floor(ms / 1000), Math.floor(ms / 60_000)];
   return `${pad(Math.floor(minutes / 60))}:${pad(minutes % 60)}:${pad(seconds % 60)}.${pad(ms % 1000, 3)}`;

@@ -27,6 +27,7 @@ const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 5_000;
 const PING_EVERY_MS = 5_000;
 const SILENCE_MS = 20_000; // a server that answers no ping so long is gone
+const PROBE_MS = 5_000; // the same, where there is a reason to doubt
 
 /**
  * A session, from `session.start` to `session.ended`, over as many sockets as it takes.
@@ -55,6 +56,7 @@ export class Session extends EventTarget {
   #nTries = 0;
   #retry = 0; // timers
   #watch = 0;
+  #doubt = 0;
   #nPings = 0;
   #pingedAtMs = new Map(); // by id: pings that wait for their pong
 
@@ -64,7 +66,7 @@ export class Session extends EventTarget {
    * @param {number} options.sampleRate Of the audio to come, 8000 to 48000 a second.
    * @param {string} [options.token] Where the server wants one.
    * @param {object} [options.start] More fields of `session.start`: speaker,
-   *   conversation_id, language, partials, modalities.
+   *   conversation_id, observe, language, partials, modalities.
    */
   constructor({ url, sampleRate, token = "", start = {} }) {
     super();
@@ -133,9 +135,33 @@ export class Session extends EventTarget {
     this.#tell({ type: "session.end" });
   }
 
+  /** Find out soon whether the socket still lives: one that slept may be dead and mute. */
+  probe() {
+    if (!this.#isFlowing) return;
+    const id = this.#ping();
+    clearTimeout(this.#doubt);
+    this.#doubt = setTimeout(() => this.#pingedAtMs.has(id) && this.#drop(), PROBE_MS);
+  }
+
   /** Leave at once; what the server has not told yet is lost. */
   abandon() {
     this.#leave("failed", "abandoned", "");
+  }
+
+  /**
+   * Ask over HTTP why no socket could be opened: a browser does not tell. Gives
+   * "no_token", "wrong_token", "wrong_origin", "not_ready" or "unreachable".
+   */
+  async diagnose() {
+    const url = new URL(this.#url);
+    url.protocol = url.protocol.replace("ws", "http");
+    try {
+      const { status } = await fetch(url);
+      if (status === 401) return url.searchParams.has("token") ? "wrong_token" : "no_token";
+      return status === 403 ? "wrong_origin" : "not_ready";
+    } catch {
+      return "unreachable";
+    }
   }
 
   /** When the sample at `ms` of the audio clock was sent (`performance.now()`), or null. */
@@ -181,7 +207,7 @@ export class Session extends EventTarget {
     this.#isFlowing = true;
     this.#pingedAtMs.clear();
     clearInterval(this.#watch);
-    this.#watch = setInterval(() => this.#ping(), PING_EVERY_MS);
+    this.#watch = setInterval(() => this.#beat(), PING_EVERY_MS);
   }
 
   #take(message) {
@@ -210,17 +236,18 @@ export class Session extends EventTarget {
     }
   }
 
-  #ping() {
-    const nowMs = performance.now();
+  #beat() {
     const [oldest] = this.#pingedAtMs.values();
-    if (oldest !== undefined && nowMs - oldest > SILENCE_MS) {
-      this.#drop();
-      return;
-    }
+    if (performance.now() - oldest > SILENCE_MS) this.#drop();
+    else this.#ping();
+  }
+
+  #ping() {
     const id = `page-${this.#nPings}`;
     this.#nPings += 1;
-    this.#pingedAtMs.set(id, nowMs);
+    this.#pingedAtMs.set(id, performance.now());
     this.#tell({ type: "ping", id });
+    return id;
   }
 
   /** Give up a socket that may never tell that it is dead: a laptop that was asleep. */
@@ -268,6 +295,7 @@ export class Session extends EventTarget {
   #detach() {
     clearInterval(this.#watch);
     clearTimeout(this.#retry);
+    clearTimeout(this.#doubt);
     this.#isFlowing = false;
     if (!this.#socket) return;
     this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;

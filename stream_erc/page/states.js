@@ -13,9 +13,6 @@ export const STATES = {
   failed: "Stopped",
 };
 
-/** Of a session whose audio the server keeps. */
-export const RECORDED = "the server keeps the sound";
-
 /** By code of a `CaptureFailed`, of a failed `Session`, or of the server: title, advice. */
 const PROBLEMS = {
   insecure: [
@@ -36,7 +33,12 @@ const PROBLEMS = {
     "The microphone is gone",
     "What was heard until then is kept. Plug it in again and start anew.",
   ],
+  slept: [
+    "This computer has slept",
+    "The server has ended the session meanwhile. What was heard is kept here; start again to go on.",
+  ],
   not_audio: ["This file cannot be played", "The browser knows no sound in it."],
+  file_broken: ["This file breaks off", "All that could be played of it is here."],
   not_ours: ["This file is no session", "Expected JSON Lines that this page has exported."],
   unreachable: [
     "The server does not answer",
@@ -88,11 +90,49 @@ const PROBLEMS = {
   closed_1013: ["The server is full or too slow", "Try again in a while."],
 };
 
-/** Give `{title, advice}` for a code; `message` is what the server itself said. */
+/** The same for what is worth a word although nothing has ended for it. */
+const NOTICES = {
+  held: [
+    "The browser holds the sound",
+    "Nothing is heard until it lets go: come back to this page, or press any key.",
+  ],
+  muted: [
+    "The microphone is muted",
+    "Nothing is heard: switch it on at the device or in the system’s settings.",
+  ],
+  silent: [
+    "Not a sound comes from the microphone",
+    "It may be switched off, or another one is chosen in the system’s settings.",
+  ],
+  gap: [
+    "Some time is missing",
+    "This computer slept, or its sound stood still. The turn before was ended there.",
+  ],
+  no_speech: ["No speech was found in this file", "There may be none, or no sound at all."],
+  no_voice: ["No speech was heard", "See that the right microphone is chosen and not too quiet."],
+  held_back: [
+    "The server lets less in than comes",
+    "Nothing is lost: what waits is heard later.",
+  ],
+  turns_left_out: [
+    "This browser fell behind",
+    "What others said meanwhile is not all here.",
+  ],
+  not_now: ["A session is running", "Stop it first, then drop the file again."],
+};
+
+/** Whether a code is worth a word and no more. */
+export function hasNotice(code) {
+  return Object.hasOwn(NOTICES, code);
+}
+
+/** Give `{title, advice, isNotice}` for a code; `message` is what the server itself said. */
 export function describeProblem(code, message) {
-  if (!Object.hasOwn(PROBLEMS, code)) {
-    return { title: "The session is over", advice: message || `Code: ${code}.` };
+  const isNotice = hasNotice(code);
+  const known = isNotice ? NOTICES : PROBLEMS;
+  if (!Object.hasOwn(known, code)) {
+    return { title: "The server says", advice: message || `Code: ${code}.`, isNotice };
   }
-  const [title, advice] = PROBLEMS[code];
-  return { title, advice };
+  const [title, advice] = known[code];
+  return { title, advice, isNotice };
 }

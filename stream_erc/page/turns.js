@@ -3,12 +3,14 @@
 import { clock, colourName, drawShape, percent } from "./emotions.js";
 import { nameOf } from "./conversation.js";
 
+const ELSEWHERE = ", at another microphone";
 const NEAR_PX = 60; // so near to the end the list follows the conversation
 
 /** Dispatches "select" (detail: a turn). */
 export class TurnList extends EventTarget {
   #list;
   #latest; // the button that leads back to the end
+  #turns = []; // in order of their start
   #items = new Map(); // by turn: its element
   #changed = new Set();
   #selected = null;
@@ -28,6 +30,7 @@ export class TurnList extends EventTarget {
   /** Forget all turns. */
   clear() {
     this.#list.replaceChildren();
+    this.#turns = [];
     this.#items.clear();
     this.#changed.clear();
     this.#selected = null;
@@ -51,19 +54,24 @@ export class TurnList extends EventTarget {
 
   #draw() {
     for (const turn of this.#changed) {
-      let item = this.#items.get(turn);
-      if (!item) {
-        item = document.createElement("li");
-        item.addEventListener("click", () => this.#choose(turn));
-        this.#items.set(turn, item);
-        this.#list.append(item);
-      }
-      const kind = turn.isFinal ? "turn" : "turn so-far";
-      item.className = turn === this.#selected ? `${kind} selected` : kind;
+      const item = this.#items.get(turn) ?? this.#insert(turn);
+      item.className = turn.isFinal ? "turn" : "turn so-far";
+      item.classList.toggle("selected", turn === this.#selected);
       item.replaceChildren(when(turn), saying(turn), feeling(turn));
     }
     this.#changed.clear();
     if (this.#isFollowing) this.#list.scrollTop = this.#list.scrollHeight;
+  }
+
+  /** Make a turn's element; another participant's may come before some that are here. */
+  #insert(turn) {
+    const item = document.createElement("li");
+    item.addEventListener("click", () => this.#choose(turn));
+    const at = this.#turns.findLastIndex(({ startMs }) => startMs <= turn.startMs) + 1;
+    this.#list.insertBefore(item, this.#items.get(this.#turns[at]) ?? null);
+    this.#turns.splice(at, 0, turn);
+    this.#items.set(turn, item);
+    return item;
   }
 
   #follow(isFollowing) {
@@ -74,7 +82,7 @@ export class TurnList extends EventTarget {
 
   #press(event) {
     const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
-    const turns = [...this.#items.keys()];
+    const turns = this.#turns;
     if (!step || turns.length === 0) return;
     event.preventDefault();
     const at = this.#selected ? turns.indexOf(this.#selected) : turns.length;
@@ -92,7 +100,9 @@ function when({ startMs }) {
 
 function saying(turn) {
   const saying = element("div", "saying");
-  saying.append(element("div", "who", nameOf(turn)), words(turn));
+  const who = element("div", "who");
+  who.append(element("bdi", "", nameOf(turn)), turn.isElsewhere ? ELSEWHERE : "");
+  saying.append(who, words(turn));
   return saying;
 }
 
@@ -113,9 +123,12 @@ function placeholder({ isRejected, isCut, isFinal }) {
 }
 
 /** The likeliest emotion by name, and all of them as small bars. */
-function feeling({ label, probabilities }) {
+function feeling({ label, probabilities, isFinal }) {
   const feeling = element("div", "feeling");
-  if (!label) return feeling;
+  if (!label) {
+    feeling.append(element("span", "name", isFinal ? "not judged" : ""));
+    return feeling;
+  }
   const name = element("span", "name");
   name.append(drawShape(label), element("b", "", label), percent(probabilities[label]));
   const spark = element("span", "spark");

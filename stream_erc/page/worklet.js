@@ -7,6 +7,7 @@
 
 export const MAX_RATE_HZ = 48_000;
 const BLOCK_MS = 30; // one message to the server; shorter ones are mostly overhead
+const GAP_MS = 3_000; // a busy machine is late by less
 const TAPS_PER_FACTOR = 32; // -80 dB from 1.1 times the new Nyquist frequency on
 
 /** How many samples become one, so that the rate is one that the server takes. */
@@ -102,13 +103,29 @@ export class Blocks {
   }
 }
 
+/** Notices that the audio thread has stood still: a laptop asleep, sound held back. */
+export class GapWatch {
+  #lastMs = null;
+
+  /**
+   * Take note of a block of `lengthMs` that is full at `nowMs`; give the milliseconds
+   * that are missing before it, 0 where it came in time.
+   */
+  pass(nowMs, lengthMs) {
+    const gapMs = this.#lastMs === null ? 0 : nowMs - this.#lastMs - lengthMs;
+    this.#lastMs = nowMs;
+    return gapMs >= GAP_MS ? gapMs : 0;
+  }
+}
+
 if (typeof registerProcessor === "function") {
-  /** Posts `{pcm, rms, peak}`; told "flush", it posts what is left and then "flushed". */
+  /** Posts `{pcm, rms, peak, gapMs}`; told "flush", it posts what is left and then "flushed". */
   class Recorder extends AudioWorkletProcessor {
     #decimator = new Decimator(decimation(sampleRate));
     #blocks = new Blocks(
       Math.round((sampleRate / decimation(sampleRate)) * (BLOCK_MS / 1000)),
     );
+    #gaps = new GapWatch();
     #isDone = false;
 
     constructor() {
@@ -134,7 +151,9 @@ if (typeof registerProcessor === "function") {
       const power = block.reduce((sum, sample) => sum + sample * sample, 0);
       const peak = block.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
       const rms = Math.sqrt(power / block.length);
-      this.port.postMessage({ pcm, rms, peak }, [pcm.buffer]);
+      const lengthMs = (block.length * decimation(sampleRate) * 1000) / sampleRate;
+      const gapMs = this.#gaps.pass(Date.now(), lengthMs); // its own clock stops, too
+      this.port.postMessage({ pcm, rms, peak, gapMs }, [pcm.buffer]);
     }
   }
   registerProcessor("recorder", Recorder);
