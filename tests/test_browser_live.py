@@ -162,6 +162,27 @@ async def test_somebody_whose_sound_is_kept_is_told(chromium, own_server, tmp_pa
 
 
 @pytest.mark.slow
+async def test_two_tabs_of_a_conversation_show_all_of_it(chromium, server_url):
+    async with (
+        browsing(chromium, server_url, query="?speaker=Ann&conversation=r") as ann,
+        browsing(chromium, server_url, query="?speaker=Ben&conversation=r") as ben,
+    ):
+        for page in (ann, ben):
+            await page.click("#start")
+        seen = []
+        for page in (ann, ben):
+            await page.wait_for_selector(".turn:not(.so-far) >> nth=3")
+            names = page.locator(".turn .who bdi")
+            said = zip(await names.all_inner_texts(), await finals(page), strict=True)
+            seen.append(sorted(said))
+            assert (
+                await page.locator(".who", has_text="another microphone").count() == 2
+            )
+        assert seen[0] == seen[1]
+        assert [name for name, _ in seen[0]] == ["Ann", "Ann", "Ben", "Ben"]
+
+
+@pytest.mark.slow
 async def test_no_name_is_refused_or_read_as_anything_but_text(chromium, server_url):
     names = {
         "<img src=x onerror=document.body.remove()>": None,

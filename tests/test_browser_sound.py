@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import wave
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from browsing import (
     wait_for_state,
     write_wav,
 )
-from recording import RATE_HZ, clip, silence
+from recording import RATE_HZ, clip, join, silence
 from talking import ANGRY, two_turns
 
 from benchmarks.rough_network import rough_network
@@ -41,6 +42,10 @@ KEEP_CONTEXT = """
       window.audio = this;
     }
   };
+"""
+KEEP_PLAYER = """
+  const Real = Audio;
+  window.Audio = function (url) { return (window.player = new Real(url)); };
 """
 BACKGROUND = """
   // What browsers do to a page that nobody looks at; a headless one is always seen.
@@ -267,16 +272,42 @@ async def test_a_silent_film_is_told_of(chromium, server_url, tmp_path):
         await wait_for_problem(page, "no_speech")
 
 
+async def test_a_file_that_breaks_off_is_heard_as_far_as_it_goes(
+    chromium, server_url, tmp_path
+):
+    film = write_video(tmp_path / "film.webm", join(clip(ANGRY), clip(ANGRY)))
+    film.write_bytes(film.read_bytes()[: film.stat().st_size * 3 // 4])
+    async with browsing(chromium, server_url) as page:
+        await play(page, film)
+        await wait_for_state(page, "ended")
+        [(words, _), *_] = await finals(page)
+        assert "dogs are sitting" in words.lower()
+
+
+async def test_a_file_that_the_browser_gives_up_is_told_of(
+    chromium, server_url, tmp_path
+):
+    # Chromium plays over whatever is wrong behind the start of a file.
+    file = write_wav(tmp_path / "voice.wav", two_turns())
+    async with browsing(chromium, server_url, before=KEEP_PLAYER) as page:
+        await play(page, file)
+        await page.wait_for_selector(".turn.so-far .words:not(.nothing)")
+        await page.evaluate("player.dispatchEvent(new Event('error'))")
+        await wait_for_problem(page, "file_broken")
+        await wait_for_state(page, "ended")
+        assert len(await finals(page)) == 1
+
+
 async def resident_mb(browser):
     """All processes of a browser together."""
     session = await browser.new_browser_cdp_session()
     found = await session.send("SystemInfo.getProcessInfo")
-    pages = os.sysconf("SC_PAGE_SIZE")
-    sizes = [
-        int(Path(f"/proc/{process['id']}/statm").read_text().split()[1]) * pages
-        for process in found["processInfo"]
-    ]
-    return sum(sizes) / 1e6
+    return sum(read_resident_mb(process["id"]) for process in found["processInfo"])
+
+
+def read_resident_mb(pid):
+    n_pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return n_pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 async def test_an_hour_takes_no_more_memory_than_a_minute(
