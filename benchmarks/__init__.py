@@ -16,5 +16,6 @@ scoring    how right everything was            accuracy   the command
 networks   the two networks alone              networks   the command
 *_faults   one function for each kind of fault
 verdict    events -> finals lost and doubled   faults     the command
+page_*     a browser and its page, and when it shows what    page   the command
 peer_*     other systems, in a Python apart    peers      the command
 """

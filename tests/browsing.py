@@ -1,63 +1,19 @@
 """Drives the page in a real browser: Debian's Chromium with a recording for a voice."""
 
 import re
-import shutil
-import wave
 from contextlib import asynccontextmanager
 
 import pytest
-from recording import RATE_HZ, TIMEOUT_S, as_pcm16
+from recording import TIMEOUT_S
 
+from benchmarks.browser import can_browse, root_of
 from stream_erc import events
 
-CHROMIUM = shutil.which("chromium")
-
-try:
-    from playwright.async_api import async_playwright
-except ImportError:
-    async_playwright = None
-
 needs_browser = pytest.mark.skipif(
-    async_playwright is None or CHROMIUM is None,
-    reason="wants Playwright (the extra dev) and Debian's chromium",
+    not can_browse(), reason="wants Playwright (the extra dev) and Debian's chromium"
 )
 on_shared_loop = pytest.mark.asyncio(loop_scope="session")
 """For tests with the fixture `chromium`, which lives in the loop of the whole run."""
-
-
-def write_wav(path, samples):
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, RATE_HZ, 0, "NONE", ""))
-        file.writeframes(as_pcm16(samples))
-    return path
-
-
-def root_of(url):
-    """The page of the server whose stream is at `url`."""
-    return url.replace("ws://", "http://").removesuffix(events.PATH) + "/"
-
-
-@asynccontextmanager
-async def launching(voice=None):
-    """Start a browser; gives it.
-
-    Args:
-        voice: WAV file that a microphone hears from its opening on, once; None: it is
-            refused.
-    """
-    arguments = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-    if voice:
-        arguments += [
-            "--use-fake-ui-for-media-stream",
-            "--use-fake-device-for-media-stream",
-            f"--use-file-for-fake-audio-capture={voice}%noloop",
-        ]
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=arguments
-        )
-        yield browser
-        await browser.close()
 
 
 @asynccontextmanager

@@ -115,8 +115,9 @@ async def chromium(tmp_path_factory):
 
     They run in its loop: `pytestmark = browsing.on_shared_loop`.
     """
-    from browsing import launching, write_wav
     from talking import two_turns
+
+    from benchmarks.browser import launching, write_wav
 
     voice = tmp_path_factory.mktemp("microphone") / "voice.wav"
     async with launching(write_wav(voice, two_turns())) as browser:

@@ -11,13 +11,13 @@ from browsing import (
     browsing,
     download,
     finals,
-    launching,
     needs_browser,
     on_shared_loop,
     wait_for_problem,
     wait_for_state,
 )
 
+from benchmarks.browser import launching
 from benchmarks.rough_network import rough_network
 from stream_erc.flow import EMOTIONS
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import signal
 import wave
 from contextlib import asynccontextmanager
@@ -15,16 +14,15 @@ from browsing import (
     browsing,
     download,
     finals,
-    launching,
     needs_browser,
     on_shared_loop,
     wait_for_problem,
     wait_for_state,
-    write_wav,
 )
 from recording import RATE_HZ, clip, join, silence
 from talking import ANGRY, two_turns
 
+from benchmarks.browser import launching, write_wav
 from benchmarks.rough_network import rough_network
 
 pytestmark = [needs_browser, on_shared_loop, pytest.mark.slow]

@@ -15,16 +15,17 @@ from browsing import (
     on_shared_loop,
     wait_for_problem,
     wait_for_state,
-    write_wav,
 )
 from recording import silence
 from scripted_server import ANGRY, ENDED, LIMITS, NEGATIVE, STARTED, one_turn
-from test_browser_views import PHONE, WIDE, load, write_hour
 
+from benchmarks.browser import write_wav
+from benchmarks.page_views import WIDE, load, write_hour
 from stream_erc import events
 
 pytestmark = [needs_browser, on_shared_loop, pytest.mark.slow]
 
+PHONE = {"width": 390, "height": 844}
 ASK_FIRST = """
   const devices = navigator.mediaDevices;
   const open = devices.getUserMedia.bind(devices);

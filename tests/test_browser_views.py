@@ -1,54 +1,12 @@
 """The page's views: fast with a long conversation, and for everybody."""
 
-import json
-
 import pytest
 from browsing import browsing, needs_browser, on_shared_loop
 
-from stream_erc.flow import EMOTIONS
+from benchmarks.page_views import MOVES, WIDE, load, time_frames, write_hour
+from benchmarks.report import spread
 
 pytestmark = [needs_browser, on_shared_loop, pytest.mark.slow]
-
-SPEAKERS = ("Ann", "Béla", "李")
-TURN_MS = 6_000
-WIDE = {"width": 1280, "height": 860}
-PHONE = {"width": 390, "height": 844}
-
-
-def long_session(n_turns=600):
-    """The messages of an hour of three people, as the page exports them."""
-    yield {"type": "session.started", "seq": 0, "time_ms": 0, "labels": EMOTIONS}
-    for turn in range(n_turns):
-        start_ms = turn * TURN_MS
-        said = {"turn": turn, "seq": 4 * turn + 1, "time_ms": start_ms + 5_000}
-        speaker = {"speaker": SPEAKERS[turn % 3], "start_ms": start_ms}
-        weights = [1 + (turn * (k + 3) * 7919) % 97 for k in range(len(EMOTIONS))]
-        probabilities = {
-            name: weight / sum(weights)
-            for name, weight in zip(EMOTIONS, weights, strict=True)
-        }
-        yield {"type": "turn.started", "voice_start_ms": start_ms} | said | speaker
-        ended = {"type": "turn.ended", "end_ms": start_ms + 4_500, "reason": "silence"}
-        yield ended | said | speaker | {"decided_ms": start_ms + 5_000}
-        words = f"This is what was said as number {turn}, <i>no more</i>."
-        transcript = {"type": "transcript.final", "text": words, "words": []}
-        yield transcript | said | {"rejected": False}
-        yield said | {
-            "type": "emotion.final",
-            "label": max(probabilities, key=probabilities.get),
-            "probabilities": probabilities,
-            "sentiment": {"negative": 0.25, "neutral": 0.5, "positive": 0.25},
-            "modalities": ["audio", "text"],
-            "context_turns": min(turn, 10),
-            "context_seq": turn,
-            "latency": {"endpoint_ms": 1, "compute_ms": 1, "queue_ms": 0},
-        }
-
-
-def write_hour(folder):
-    file = folder / "hour.jsonl"
-    file.write_text("".join(json.dumps(message) + "\n" for message in long_session()))
-    return file
 
 
 @pytest.fixture
@@ -56,37 +14,12 @@ def an_hour(tmp_path):
     return write_hour(tmp_path)
 
 
-async def load(page, file):
-    await page.set_input_files("#file", file)
-    await page.wait_for_selector(".turn >> nth=599", state="attached")
-
-
-MEASURE = """async (move) => {
-  const step = new Function("i", move);
-  const times = [];
-  for (let i = 0; i < 90; i += 1) {
-    step(i);
-    times.push(await new Promise(requestAnimationFrame));
-  }
-  const frames = times.slice(1).map((time, i) => time - times[i]);
-  return frames.sort((a, b) => a - b)[Math.floor(frames.length * 0.95)];
-}"""
-SCROLL = "document.getElementById('turns').scrollTop = i * 120"
-SCRUB = """
-  const overview = document.getElementById("overview");
-  const box = overview.getBoundingClientRect();
-  const at = { clientX: box.left + (box.width * i) / 90, clientY: box.top + 5 };
-  overview.dispatchEvent(new PointerEvent("pointermove", { buttons: 1, ...at }));
-"""
-ZOOM = "document.getElementById(i % 30 < 15 ? 'zoom-out' : 'zoom-in').click()"
-
-
-@pytest.mark.parametrize("move", [SCROLL, SCRUB, ZOOM], ids=["scroll", "scrub", "zoom"])
+@pytest.mark.parametrize("move", MOVES)
 async def test_an_hour_of_600_turns_moves_smoothly(chromium, server_url, an_hour, move):
     async with browsing(chromium, server_url, viewport=WIDE) as page:
         await load(page, an_hour)
         await page.click("#fit")
-        rounds = [await page.evaluate(MEASURE, move) for _ in range(3)]
+        rounds = [spread(await time_frames(page, move)).p95 for _ in range(3)]
         assert min(rounds) < 33.0  # the pauses of a busy machine are not the page's
 
 
