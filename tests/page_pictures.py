@@ -8,10 +8,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from browsing import browsing, wait_for_state, write_wav
+from browsing import browsing, wait_for_state
 from conftest import start_server
 from recording import RATE_HZ, join, silence
 
+from benchmarks.browser import launching, write_wav
 from clients.demo import CORPUS
 from clients.sources import load, read_corpus
 
@@ -27,8 +28,12 @@ async def take_pictures(url, folder):
     lines = list(read_corpus(CORPUS))[:N_TURNS]
     with tempfile.TemporaryDirectory() as scratch:
         said = join(*(join(silence(GAP_S), load(line)) for line in lines))
-        voice = write_wav(Path(scratch) / "voice.wav", join(said, said[: RATE_HZ * 4]))
-        async with browsing(url, voice=voice, viewport=WIDE) as page:
+        again = join(said, said[: RATE_HZ * 4])
+        voice = write_wav(Path(scratch) / "voice.wav", again)
+        async with (
+            launching(voice) as browser,
+            browsing(browser, url, viewport=WIDE) as page,
+        ):
             await page.fill("#speaker", NAMES[lines[0].speaker])
             await page.click("#start")
             await wait_for_state(page, "open")
