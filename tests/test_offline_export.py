@@ -492,6 +492,16 @@ def test_a_card_without_the_figures_is_refused_and_stays(tmp_path):
     assert (tmp_path / "MODEL_CARD.md").read_text() == "ours"
 
 
+def test_a_card_with_a_row_of_its_own_is_refused(tmp_path):
+    papers(tmp_path)
+    add_figures(tmp_path, "talk", REPORT)
+    card = (tmp_path / "MODEL_CARD.md").read_text()
+    row = next(line for line in card.splitlines() if line.startswith("| talk |"))
+    (tmp_path / "MODEL_CARD.md").write_text(card.replace(row, f"{row}\n{row}"))
+    with pytest.raises(ConfigError, match="--card: expected .* with the figures"):
+        add_figures(tmp_path, "talk", REPORT)
+
+
 def test_the_shipped_card_has_a_place_for_figures():
     check_card(DEFAULT_MODEL)
 

@@ -63,7 +63,8 @@ def check_card(folder: Path) -> None:
     """
     file = folder / CARD_FILE
     table = figures_table(read_manifest(folder)["about"].get("figures", {}))
-    if not file.is_file() or table not in file.read_text(encoding="utf-8"):
+    whole = f"{table}\n\n"  # and no further row
+    if not file.is_file() or whole not in file.read_text(encoding="utf-8") + "\n":
         raise ConfigError(
             f"--card: expected {file} with the figures that stand in {MANIFEST_FILE}, "
             "got none"
