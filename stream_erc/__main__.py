@@ -10,19 +10,17 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 from .admission import Admission, hash_token, make_token, require_name
+from .command_line import make_parser
 from .config import Settings
 from .errors import StreamErcError, reason
 from .health import ask
 from .logs import fields, open_log
 from .machine import give_way, usable_cores
 from .settings import explain, read_settings
-from .version import VERSION
 
 if TYPE_CHECKING:
     from .engine import Models
@@ -30,25 +28,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SHORT = {
-    "server.host": "--host",
-    "server.port": "--port",
-    "server.insecure": "--insecure",
-    "emotion.model": "--model",
-    "log.format": "--log-format",
-    "journal.file": "--journal",
-    "journal.record": "--record",
-    "engine.kind": "--engine",
-    "cluster.address": "--address",
-}
-"""Settings that also have a short name."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        Its exit code: 0, 1 for a server that is not well, or 2 for what cannot start.
+        Its exit code: 0, 1 for a server that is not well or a recording that failed,
+        or 2 for what cannot start.
     """
     options = make_parser().parse_args(arguments)
     try:
@@ -56,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print_token(options.name)
         elif options.command == "export":
             export_journal(options)
+        elif options.command == "transcribe":
+            return transcribe_files(options)
         elif options.command == "health":
             return tell_health(options)
         else:
@@ -174,123 +162,20 @@ def export_journal(options: argparse.Namespace) -> None:
         export(options.file, options.format, wanted, written)
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line; the usage has one for each setting."""
+def transcribe_files(options: argparse.Namespace) -> int:
+    """Transcribe what the command line names; give the exit code."""
+    settings = join_settings(options)
+    open_log(settings.log, logging.WARNING)
+    from .transcribing import TranscribeConfig, transcribe  # with the models
 
-    def error(self, message: str) -> NoReturn:
-        """Leave with exit code 2."""
-        self.exit(2, f"stream-erc: {message}; `{self.prog} --help` lists all\n")
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Describe the command line; every setting has an option."""
-    parser = Parser(
-        "stream-erc", description="Emotion recognition in live conversations."
+    config = TranscribeConfig(
+        paths=tuple(options.files),
+        speakers=options.speakers,
+        form=options.format,
+        folder=options.output,
+        overwrite=options.overwrite,
     )
-    parser.add_argument("--version", action="version", version=f"stream-erc {VERSION}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    server = commands.add_parser(
-        "serve",
-        help="serve live sessions over WebSocket",
-        description="Serve live sessions over WebSocket. Every option is a key of the "
-        "settings file too: --turns.end_silence_ms is end_silence_ms in [turns].",
-    )
-    server.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings file (TOML)"
-    )
-    server.add_argument(
-        "--verbose", action="store_true", help="log what happens to stderr"
-    )
-    for name, kind, default, text in explain():
-        add_setting(server, name, kind, default, text)
-    token = commands.add_parser(
-        "token",
-        help="make a token for a client",
-        description="Make a token: print it, and its line for the file of "
-        "--server.tokens. The server keeps hashes alone.",
-    )
-    token.add_argument("name", metavar="NAME", help="whose it is; tells owners apart")
-    health = commands.add_parser(
-        "health",
-        help="ask the server on this machine how it is",
-        description="Ask the server on this machine whether it is alive; give it the "
-        "settings of that server. Exit code 0: it is; 1: it is not; 2: wrong settings.",
-    )
-    health.add_argument("--config", type=Path, metavar="FILE", help="its settings file")
-    health.add_argument(
-        "--ready", action="store_true", help="ask whether it takes sessions, too"
-    )
-    for name, kind, default, text in explain():
-        if name.startswith("server."):
-            add_setting(health, name, kind, default, text)
-    add_export(commands.add_parser("export", help="write a journal for others to read"))
-    return parser
-
-
-def add_export(parser: argparse.ArgumentParser) -> None:
-    """Give a parser what `export` takes."""
-    parser.description = (
-        "Write what a journal has; the server may run meanwhile. JSON Lines has every "
-        "message; CSV a row for each turn, a text that begins like a formula with ' "
-        "before it; WebVTT the captions of one conversation."
-    )
-    parser.add_argument("file", type=Path, metavar="FILE", help="the journal")
-    parser.add_argument("--format", choices=("jsonl", "csv", "vtt"), default="jsonl")
-    parser.add_argument("--session", metavar="ID", help="this session alone")
-    parser.add_argument("--conversation", metavar="ID", help="this conversation alone")
-    parser.add_argument("--owner", metavar="NAME", help="sessions of this token alone")
-    parser.add_argument(
-        "--since",
-        type=read_time_ms,
-        metavar="TIME",
-        help="what came later, such as 2026-11-23 or 2026-11-23T09:00+01:00; UTC where "
-        "it does not say",
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="instead of the standard output"
-    )
-
-
-def read_time_ms(text: str) -> int:
-    """Read a time of ISO 8601 as milliseconds since 1970, UTC.
-
-    Raises:
-        ArgumentTypeError: If it is none.
-    """
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected a time of ISO 8601, got {text!r}"
-        ) from None
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=UTC)
-    return round(time.timestamp() * 1000)
-
-
-def add_setting(
-    parser: argparse.ArgumentParser, name: str, kind: type, default: Any, text: str
-) -> None:
-    """Give the command line an option for a setting."""
-    names = [f"--{name}", *([SHORT[name]] if name in SHORT else [])]
-    if kind is bool:
-        parser.add_argument(
-            *names, dest=name, action="store_true", default=None, help=text
-        )
-        return
-    shown = "none" if default in ("", ()) else default
-    parser.add_argument(
-        *names,
-        dest=name,
-        type=split_at_commas if kind is tuple else kind,
-        metavar="A,B" if kind is tuple else kind.__name__.upper(),
-        help=f"{text} (default: {shown})",
-    )
-
-
-def split_at_commas(text: str) -> tuple[str, ...]:
-    """Read a list from the command line."""
-    return tuple(text.split(","))
+    return transcribe(config, settings)
 
 
 if __name__ == "__main__":

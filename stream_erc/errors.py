@@ -5,6 +5,7 @@
     ├── ModelError       a model file is missing, damaged or not ours       at start-up
     ├── JournalError     a journal cannot be opened, or is not ours         at start-up
     ├── ClusterError     Ray or its replicas are not there, or not ours     at start-up
+    ├── RecordingError   a recording cannot be read                         others go on
     └── SessionError     ends one session, never the server; has a close code
         ├── BadMessage       the client broke the protocol                  1002
         ├── NotAllowed       its token or its page is none of ours          1008
@@ -40,6 +41,10 @@ class JournalError(StreamErcError):
 
 class ClusterError(StreamErcError):
     """A Ray cluster cannot be joined, or its replicas are missing or others."""
+
+
+class RecordingError(StreamErcError):
+    """A recording cannot be read, or holds no audio."""
 
 
 def reason(error: Exception) -> str:

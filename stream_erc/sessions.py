@@ -20,7 +20,6 @@ from .conversation import Conversations
 from .engine import Models
 from .engines import LocalEngine
 from .errors import BadMessage, NotAllowed, Overloaded
-from .flow import EMOTIONS
 from .hearing import Hearing, hear_together
 from .listener import Placed
 from .logs import SessionLog, fields
@@ -31,7 +30,7 @@ from .retelling import Retelling
 from .rounds import Rounds
 from .session import Session
 from .vad import VoiceDetector
-from .wording import warn_of
+from .wording import warn_of, welcome
 
 log = logging.getLogger(__name__)
 
@@ -281,24 +280,12 @@ class Sessions:
         raise Overloaded(code, f"expected {expected}; try again later")
 
     def _welcome(self, session_id: str, resume_token: str) -> events.SessionStarted:
-        turns, limits = self._settings.turns, self._settings.limits
-        window_s = self._settings.server.resume_window_s
-        return events.SessionStarted(
-            session_id=session_id,
-            resume_token=resume_token if window_s else None,
-            protocol=1,
-            labels=EMOTIONS,
-            recorded=bool(self._settings.journal.record),
-            limits=events.Limits(
-                max_frame_bytes=limits.max_frame_kib * 1024,
-                max_text_bytes=limits.max_text_kib * 1024,
-                max_session_s=limits.max_session_s,
-                idle_timeout_s=limits.idle_timeout_s,
-                max_turn_ms=turns.max_turn_ms,
-                end_silence_ms=turns.end_silence_ms,
-                pre_roll_ms=turns.pre_roll_ms,
-                resume_window_s=window_s,
-            ),
+        is_resumable = self._settings.server.resume_window_s > 0
+        return welcome(
+            self._settings,
+            session_id,
+            resume_token if is_resumable else None,
+            is_recorded=bool(self._settings.journal.record),
         )
 
     def _count_waiting(self) -> int:

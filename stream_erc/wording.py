@@ -8,6 +8,7 @@ from typing import TypedDict
 import numpy as np
 
 from . import events
+from .config import Settings
 from .engine import HearResult, Origin, UnderstandResult
 from .errors import SessionError
 from .flow import (
@@ -45,6 +46,41 @@ class Spelled(TypedDict):
     probabilities: dict[str, float]
     sentiment: dict[str, float]
     modalities: tuple[str, ...]
+
+
+def welcome(
+    settings: Settings,
+    session_id: str,
+    resume_token: str | None = None,
+    *,
+    is_recorded: bool = False,
+) -> events.SessionStarted:
+    """Tell a client that its session is open, and what it should know of the server.
+
+    Args:
+        settings: Of the server.
+        session_id: Of the session.
+        resume_token: With which it can be resumed; None: it cannot.
+        is_recorded: Whether the server keeps its audio.
+    """
+    turns, limits = settings.turns, settings.limits
+    return events.SessionStarted(
+        session_id=session_id,
+        resume_token=resume_token,
+        protocol=1,
+        labels=EMOTIONS,
+        recorded=is_recorded,
+        limits=events.Limits(
+            max_frame_bytes=limits.max_frame_kib * 1024,
+            max_text_bytes=limits.max_text_kib * 1024,
+            max_session_s=limits.max_session_s,
+            idle_timeout_s=limits.idle_timeout_s,
+            max_turn_ms=turns.max_turn_ms,
+            end_silence_ms=turns.end_silence_ms,
+            pre_roll_ms=turns.pre_roll_ms,
+            resume_window_s=settings.server.resume_window_s,
+        ),
+    )
 
 
 def announce(record: Announced, time_ms: int) -> events.Event:

@@ -7,7 +7,8 @@ from dataclasses import fields, is_dataclass
 
 import pytest
 
-from stream_erc.__main__ import main, make_parser
+from stream_erc.__main__ import main
+from stream_erc.command_line import make_parser
 from stream_erc.config import (
     AsrConfig,
     EmotionConfig,

@@ -18,7 +18,7 @@ from scripted_server import ENDED, STARTED, one_turn
 
 from stream_erc.__main__ import main
 from stream_erc.errors import JournalError
-from stream_erc.export import WRITERS, export
+from stream_erc.export import export, write
 from stream_erc.journal_file import Entry, Selection
 
 NOON_MS = round(datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp() * 1000)
@@ -69,7 +69,7 @@ def exported(path, form, **wanted):
 
 def written(form, entries):
     out = io.StringIO(newline="")
-    WRITERS[form](entries, 0, out)
+    write(entries, form, 0, out)
     return out.getvalue()
 
 

@@ -16,7 +16,9 @@ STORIES = [  # ground floor first; a module imports only from stories below its 
     {"flow", "reading", "backlog", "allowance", "limits", "journal_file"}
     | {"weights", "retelling", "cluster"},
     {"config", "encoder"},
-    {"settings", "logs", "export", "health"},
+    {"settings", "logs", "health", "media", "recordings", "forms"},
+    {"textgrid", "timeline", "command_line"},
+    {"export"},
     {"audio", "vad", "turns", "asr", "gates", "agreement", "functionals", "context"}
     | {"layers", "completeness"},
     {"model", "model_folder"},
@@ -27,15 +29,17 @@ STORIES = [  # ground floor first; a module imports only from stories below its 
     {"engines", "remote"},
     {"director", "listener", "replicas"},
     {"pipeline", "metrics", "presence", "browser", "ray_pool"},
-    {"inbox", "errands", "rounds", "pages", "pace", "journal", "recorder"},
-    {"archive", "hearing"},
+    {"inbox", "errands", "rounds", "pages", "pace", "journal", "recorder"}
+    | {"transcription"},
+    {"results"},
+    {"archive", "hearing", "transcribing"},
     {"session"},
     {"line", "sessions"},
     {"server"},
     {"__main__"},
 ]
 HEIGHT = {name: height for height, story in enumerate(STORIES) for name in story}
-STAGES = STORIES[5] | STORIES[6]
+STAGES = STORIES[7] | STORIES[8]
 MAX_FILE_LINES = 350
 MAX_FUNCTION_LINES = 50
 

@@ -10,7 +10,7 @@ import pytest
 from test_layers import ROOT
 
 from stream_erc import server
-from stream_erc.__main__ import make_parser
+from stream_erc.command_line import make_parser
 from stream_erc.metrics import Metrics
 from stream_erc.settings import explain, read_settings
 

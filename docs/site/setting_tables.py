@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from stream_erc.__main__ import SHORT
+from stream_erc.command_line import SHORT
 from stream_erc.config import DEFAULT_MODEL, Settings
 from stream_erc.settings import explain
 

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from stream_erc.config import Settings
 from stream_erc.flow import SAMPLE_RATE_HZ, Completeness, Record, TurnEnded, VoiceEdge
 from stream_erc.listener import Listener, Placed
+from stream_erc.media import Pcm16
 from stream_erc.vad import SileroVad, SpeechProbability
-
-from .decoding import Channels
 
 BLOCK_SAMPLES = SAMPLE_RATE_HZ  # bounds what the records of one push hold
 
@@ -39,7 +38,7 @@ class TurnSpan:
     voiced_samples: int
 
 
-def cut_turns(channels: Channels, settings: Settings, vad: SileroVad) -> list[TurnSpan]:
+def cut_turns(channels: Pcm16, settings: Settings, vad: SileroVad) -> list[TurnSpan]:
     """Find the turns of all channels, in the order in which their voices start.
 
     Args:

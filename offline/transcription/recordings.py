@@ -8,15 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream_erc.errors import ConfigError
-
-SUFFIXES = frozenset(
-    {".3gp", ".aac", ".ac3", ".aif", ".aiff", ".amr", ".ape", ".au", ".avi", ".caf"}
-    | {".flac", ".flv", ".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4"}
-    | {".mpg", ".oga", ".ogg", ".opus", ".spx", ".w64", ".wav", ".webm", ".wma"}
-    | {".wmv", ".wv"}
-)
-"""What is taken for a recording in a folder: trying every file would find audio in
-anything, as FFmpeg guesses. A file that is named itself may have any suffix."""
+from stream_erc.recordings import find_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +56,6 @@ def find_recordings(paths: Iterable[Path], corpus: Path) -> list[Recording]:
 
 
 def _walk(path: Path) -> Iterator[tuple[Path, str]]:
-    if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            below = file.relative_to(path)
-            is_hidden = any(part.startswith(".") for part in below.parts)
-            if file.suffix.lower() in SUFFIXES and not is_hidden and file.is_file():
-                yield file, below.with_suffix("").as_posix()
-    elif path.is_file():
-        yield path, path.stem
-    else:
+    if not path.exists():
         raise ConfigError(f"AUDIO: expected a file or a folder, got {path}")
+    yield from find_files(path)

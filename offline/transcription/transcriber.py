@@ -12,10 +12,11 @@ from stream_erc.audio import decode
 from stream_erc.config import Settings
 from stream_erc.flow import SAMPLE_RATE_HZ, Heard, Samples
 from stream_erc.gates import judge
+from stream_erc.media import Pcm16
 from stream_erc.vad import SileroVad
 
 from .cutting import TurnSpan, cut_turns
-from .decoding import Channels, decode_channels
+from .decoding import decode_channels
 from .hearing import BatchedWhisper, plan_batches
 from .recordings import Recording
 
@@ -55,7 +56,7 @@ class Transcriber:
         ]
 
     def _hear(
-        self, recording: Recording, channels: Channels, spans: list[TurnSpan]
+        self, recording: Recording, channels: Pcm16, spans: list[TurnSpan]
     ) -> list[Heard]:
         heard: dict[int, Heard] = {}
         lengths = [span.end - span.start for span in spans]
@@ -85,7 +86,7 @@ class Transcriber:
         )
 
 
-def take_samples(channels: Channels, span: TurnSpan) -> Samples:
+def take_samples(channels: Pcm16, span: TurnSpan) -> Samples:
     """Give what a live session would have heard of a turn, shape (n_samples,)."""
     samples = channels[span.channel, span.start : span.end]
     return decode("pcm_s16le", np.ascontiguousarray(samples).tobytes())
