@@ -170,11 +170,11 @@ def test_captions_are_of_one_conversation(path):
     assert exported(path, "vtt", session_id="a").count("-->") == 1
 
 
-async def test_the_page_reads_it_and_writes_the_same(path, server_url):
+async def test_the_page_reads_it_and_writes_the_same(path, chromium, server_url):
     turns = [{}, {"text": '=1+1 <b> & "so"\n--> on', "speaker": "A\tB"}, {"text": ""}]
     fill(path, session(*turns))
     lines = exported(path, "jsonl")
-    async with browsing(server_url) as page:
+    async with browsing(chromium, server_url) as page:
         table, captions = await page.evaluate(
             """async (text) => {
               const { toMessages, toCsv, toVtt } = await import("./export.js");
