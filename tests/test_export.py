@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from browsing import browsing
+from browsing import browsing, needs_browser, on_shared_loop
 from hypothesis import given
 from hypothesis import strategies as st
 from journal_cases import fill
@@ -170,6 +170,8 @@ def test_captions_are_of_one_conversation(path):
     assert exported(path, "vtt", session_id="a").count("-->") == 1
 
 
+@needs_browser
+@on_shared_loop
 async def test_the_page_reads_it_and_writes_the_same(path, chromium, server_url):
     turns = [{}, {"text": '=1+1 <b> & "so"\n--> on', "speaker": "A\tB"}, {"text": ""}]
     fill(path, session(*turns))
