@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from stream_erc.events import AudioFormat, Modality, ServerEvent, SessionStarted
 
 __all__ = ["Arrival", "Connection", "connect"]
 
+LEAVE_TIMEOUT_S = 1.0  # the window sees to a server that needs longer
 SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1}
 
 
@@ -104,6 +105,17 @@ class Connection:
     async def end(self) -> None:
         """Say that this was all; the finals and `session.ended` are still to come."""
         await self._tell(events.SessionEnd())
+
+    async def leave(self) -> None:
+        """End the session and do without what is still to come.
+
+        Merely closed, the server would keep its place for the resume window.
+        """
+        with suppress(ConnectionLost, TimeoutError):
+            async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                await self.end()
+                async for _ in self.arrivals():
+                    pass
 
     def __aiter__(self) -> AsyncIterator[ServerEvent]:
         """Iterate over the events whose type this version knows."""

@@ -116,6 +116,33 @@ class Conversation:
         return turn
 
 
+class OpenTurns:
+    """The turns that have no final emotion yet; the others are forgotten."""
+
+    def __init__(self) -> None:
+        """Begin before the first event."""
+        self._turns: dict[int, TurnSoFar] = {}
+
+    def take(self, event: ServerEvent) -> TurnSoFar | None:
+        """Take in an event.
+
+        Returns:
+            The turn that it is about, as it now stands; None if it is about none.
+        """
+        if isinstance(event, events.TurnStarted):
+            turn = TurnSoFar(
+                turn=event.turn, speaker=event.speaker, start_ms=event.start_ms
+            )
+        elif isinstance(event, events.TurnEvent) and event.turn in self._turns:
+            turn = advance(self._turns[event.turn], event)
+        else:
+            return None
+        self._turns[turn.turn] = turn
+        if turn.is_final:
+            del self._turns[turn.turn]
+        return turn
+
+
 def advance(turn: TurnSoFar, event: events.TurnEvent) -> TurnSoFar:
     """Tell how a turn stands after an event about it."""
     match event:

@@ -25,12 +25,28 @@ class ConnectionFailed(ClientError):
             (an HTTP status), `untrusted` (its certificate), `not_stream_erc`,
             `timeout`, `closed`.
         close_code: The WebSocket close code; None where no socket was open.
+        http_status: What came in place of a WebSocket; None where nothing did.
     """
 
-    def __init__(self, code: str, message: str, close_code: int | None = None):
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        close_code: int | None = None,
+        http_status: int | None = None,
+    ):
         super().__init__(message)
         self.code = code
         self.close_code = close_code
+        self.http_status = http_status
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the same attempt may succeed later: nobody there, or no room."""
+        if self.http_status is not None:
+            return self.http_status == 429 or self.http_status >= 500
+        no_answer = self.code in ("unreachable", "timeout", "closed")
+        return no_answer or self.close_code in (1001, 1006, 1011, 1013)
 
 
 class ConnectionLost(ClientError):

@@ -79,7 +79,8 @@ def explain_failure(error: Exception, url: str) -> ConnectionFailed:
     match error:
         case InvalidStatus(response=response):
             told = explain_status(response.status_code, url)
-            return ConnectionFailed("refused", told)
+            status = response.status_code
+            return ConnectionFailed("refused", told, http_status=status)
         case InvalidURI():
             told = f"expected a URL like {DEFAULT_URL}, got {url}"
             return ConnectionFailed("unreachable", told)

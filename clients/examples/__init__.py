@@ -1,0 +1,1 @@
+"""Small agents that hear feelings; docs/voice_agents.md tells of them."""
