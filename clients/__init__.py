@@ -1,5 +1,5 @@
-"""Programs at the other end of the socket: replay, microphone, demo, Python API.
+"""Programs at the other end of the socket.
 
-They know the product by `stream_erc.events` alone, so that none of them needs a model
-or what runs one.
+Replay, microphone, demo, Python API, voice agents. They know the product by
+`stream_erc.events` alone, so that none of them needs a model or what runs one.
 """

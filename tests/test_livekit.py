@@ -33,7 +33,7 @@ with warnings.catch_warnings():  # of the framework's own
         llm,
     )
     from livekit.agents.stt import SpeechEventType as Kind
-    from livekit.agents.voice import AgentSession, io
+    from livekit.agents.voice import Agent, AgentSession, io
 
     from clients import livekit
     from clients.examples.livekit_agent import BY_STT, Attentive
@@ -383,3 +383,34 @@ async def test_the_agent_of_the_docs_knows_how_the_caller_sounds(
     told = {message.role: message.text_content for message in asked}
     assert told["user"] == final.transcript
     assert told["developer"].startswith(f"The caller sounds like {final.label}")
+
+
+class Overheard(Agent):
+    """The agent of the docs that keeps another recognizer."""
+
+    def __init__(self, ears):
+        super().__init__(instructions="")
+        self._ears = ears
+
+    async def stt_node(self, audio, model_settings):
+        heard = self._ears.overhear(audio)
+        async for event in Agent.default.stt_node(self, heard, model_settings):
+            yield event
+
+
+async def test_an_agent_with_another_recognizer_is_overheard(server_url):
+    other, ears = STT(server_url), STT(server_url)
+    felt, words = asyncio.Queue(), asyncio.Queue()
+    ears.on("emotion", felt.put_nowait)
+    session = AgentSession(stt=other, llm=ScriptedModel(), turn_handling=BY_STT)
+    session.on("conversation_item_added", ears.add_item)
+    session.on("user_input_transcribed", words.put_nowait)
+    session.input.audio = Recording(decode(SENTENCE).tobytes() + SILENCE * 30)
+    async with asyncio.timeout(TIMEOUT_S):
+        await session.start(Overheard(ears), record=False)
+        while not (feeling := await felt.get()).is_final:
+            pass
+        while not (said := await words.get()).is_final:
+            pass
+        await session.aclose()
+    assert feeling.transcript == said.transcript
