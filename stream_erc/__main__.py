@@ -20,6 +20,7 @@ from .errors import StreamErcError, reason
 from .health import ask
 from .logs import fields, open_log
 from .machine import give_way, usable_cores
+from .option import require
 from .settings import explain, read_settings
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             export_journal(options)
         elif options.command == "transcribe":
             return transcribe_files(options)
+        elif options.command == "tune":
+            tune(options)
         elif options.command == "health":
             return tell_health(options)
         else:
@@ -111,6 +114,34 @@ def load_models(settings: Settings) -> Models | RayPool:
     # CTranslate2's threads are as nice as the one that starts them.
     with ThreadPoolExecutor(1, "load", initializer=give_way) as loader:
         return loader.submit(Models, settings).result()
+
+
+def tune(options: argparse.Namespace) -> None:
+    """Try out how the recognizer shares the cores, and write down the best.
+
+    Raises:
+        ConfigError: If the settings do not fit, or have what would be written.
+        OSError: If the file cannot be written.
+    """
+    from .settings_file import require_free, write_settings
+
+    file = options.config
+    is_there = file is not None and file.exists()
+    asr = read_settings(file if is_there else None, {}).asr
+    require(asr.device == "cpu", 'tune: expected asr.device "cpu"', asr.device)
+    require(options.seconds > 0, "tune: expected --seconds above 0", options.seconds)
+    if file is not None and not options.overwrite:
+        require_free(file, "asr", ("threads", "workers"))
+    from .tune import choose, format_trials, open_whisper, try_all
+
+    cores = usable_cores()
+    print(f"{cores:g} usable cores; about {options.seconds:g} s, and loading")
+    trials = list(try_all(asr, cores, options.seconds, open_whisper))
+    chosen = choose(trials)
+    print(format_trials(trials, chosen))
+    if file is not None:
+        write_settings(file, "asr", chosen.settings)
+        print("written to", file)
 
 
 def tell_health(options: argparse.Namespace) -> int:

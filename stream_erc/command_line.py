@@ -79,11 +79,32 @@ def make_parser() -> argparse.ArgumentParser:
     for name, kind, default, text in explain():
         if name.startswith("server."):
             add_setting(health, name, kind, default, text)
+    add_tune(commands.add_parser("tune", help="choose threads by trying them out"))
     add_export(commands.add_parser("export", help="write a journal for others to read"))
     add_transcribe(
         commands.add_parser("transcribe", help="recordings to turns, words, emotions")
     )
     return parser
+
+
+def add_tune(parser: argparse.ArgumentParser) -> None:
+    """Give a parser what `tune` takes."""
+    parser.description = (
+        "Choose asr.threads and asr.workers for this machine by trying them out with "
+        "the recognizer of the settings; print them. Let nothing else run beside it."
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings file (TOML) that they are written to; it need not be there",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace those that the file has"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="to measure in all (default: 60)"
+    )
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:

@@ -66,8 +66,8 @@ async def test_a_bug_in_the_listener_ends_one_session_with_1011_and_no_other(
 
     async with serve(models) as (_, url), talk(url) as wire:
         with monkeypatch.context() as patch:
-            patch.setattr(Listener, "push", lambda *_: 1 // 0)
-            await wire.say(b"\0\0")
+            patch.setattr(Listener, "hear", lambda *_: 1 // 0)
+            await wire.say(bytes(1024))
             heard = await wire.hear_all()
         assert heard[-1]["code"] == "internal"
         assert wire.close_code == 1011
