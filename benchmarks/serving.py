@@ -21,7 +21,7 @@ from clients.errors import ServerFailed
 
 PROGRAM = ("-m", "stream_erc")
 LAG_METRIC = "stream_erc_loop_lag_seconds"
-READY_TIMEOUT_S = 30.0
+READY_TIMEOUT_S = 60.0
 HTTP_TIMEOUT_S = 5.0
 
 Buckets = dict[float, float]
@@ -128,27 +128,33 @@ def bound_quantile(before: Buckets, after: Buckets, share: float) -> float | Non
 
 @asynccontextmanager
 async def serving(
-    options: Sequence[str] = (), program: Sequence[str] = PROGRAM
+    options: Sequence[str] = (),
+    program: Sequence[str] = PROGRAM,
+    *,
+    python: str = sys.executable,
+    timeout_s: float = READY_TIMEOUT_S,
 ) -> AsyncIterator[RunningServer]:
     """Run a server on a free port until the block ends.
 
     Args:
         options: Further ones of its command line.
         program: What stands before `serve` there.
+        python: The interpreter that runs it.
+        timeout_s: How long it may take to listen, and to be ready.
 
     Raises:
         ServerFailed: If it does not start.
     """
-    command = [sys.executable, *program, "serve", "--port", "0", *options]
+    command = [python, *program, "serve", "--port", "0", *options]
     with tempfile.TemporaryFile() as log:  # a pipe that nobody reads would fill up
         started_s = time.monotonic()
         process = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.PIPE, stderr=log
         )
         try:
-            url = await wait_until_ready(process, log)
+            url = await wait_until_ready(process, log, timeout_s)
             server = RunningServer(url, process.pid)
-            await wait_for_readyz(server)
+            await wait_for_readyz(server, timeout_s)
             ready_s = time.monotonic() - started_s
             yield RunningServer(url, process.pid, ready_s)
         finally:
@@ -157,14 +163,16 @@ async def serving(
             raise ServerFailed(describe_death(process, log))
 
 
-async def wait_for_readyz(server: RunningServer) -> None:
+async def wait_for_readyz(
+    server: RunningServer, timeout_s: float = READY_TIMEOUT_S
+) -> None:
     """Ask until the server says that it is ready.
 
     Raises:
         ServerFailed: If it takes too long.
     """
     try:
-        async with asyncio.timeout(READY_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             while True:
                 try:
                     await server.get("/readyz")
@@ -173,5 +181,5 @@ async def wait_for_readyz(server: RunningServer) -> None:
                     await asyncio.sleep(0.02)  # the time is told to 0.1 s
     except TimeoutError as error:
         raise ServerFailed(
-            f"expected 200 from /readyz within {READY_TIMEOUT_S:.0f} s"
+            f"expected 200 from /readyz within {timeout_s:.0f} s"
         ) from error

@@ -104,7 +104,11 @@ async def has_died(server: asyncio.subprocess.Process) -> bool:
     return server.returncode is not None
 
 
-async def wait_until_ready(server: asyncio.subprocess.Process, log: IO[bytes]) -> str:
+async def wait_until_ready(
+    server: asyncio.subprocess.Process,
+    log: IO[bytes],
+    timeout_s: float = READY_TIMEOUT_S,
+) -> str:
     """Wait for the line in which the server says where it listens.
 
     Raises:
@@ -112,7 +116,7 @@ async def wait_until_ready(server: asyncio.subprocess.Process, log: IO[bytes]) -
     """
     assert server.stdout is not None
     try:
-        async with asyncio.timeout(READY_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             async for raw in server.stdout:
                 line = raw.decode(errors="replace").strip()
                 if line.startswith(READY):
@@ -120,7 +124,7 @@ async def wait_until_ready(server: asyncio.subprocess.Process, log: IO[bytes]) -
             await server.wait()
     except TimeoutError as error:
         raise ServerFailed(
-            f"the server was not ready within {READY_TIMEOUT_S:.0f} s"
+            f"the server was not ready within {timeout_s:.0f} s"
         ) from error
     raise ServerFailed(describe_death(server, log))
 

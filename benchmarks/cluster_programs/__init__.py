@@ -1,0 +1,1 @@
+"""Programs that need Ray, run by its own interpreter."""

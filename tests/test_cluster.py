@@ -1,0 +1,197 @@
+"""The models on a real Ray: the same finals, also where replicas and nodes die.
+
+Runs with an interpreter that has Ray: this one, or `build/cluster`, made once.
+"""
+
+import asyncio
+import subprocess
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from recording import (
+    agree,
+    clip,
+    join,
+    metrics,
+    of_type,
+    page,
+    record,
+    results,
+    silence,
+)
+from talking import ANGRY, CUTTER, MODERN, SAD, SURPASSED, conversation
+
+from benchmarks.cluster_environment import find_python
+from benchmarks.cluster_parts import find_replicas, keep_nodes, kill_replica
+from benchmarks.serving import serving
+from stream_erc.errors import ConfigError
+
+pytestmark = pytest.mark.slow
+
+START_S = 240.0  # of Ray and all replicas, on a busy machine
+SMALL = [  # four replicas on two cores
+    "--cluster.hearing_cpus=0.4",
+    "--cluster.understanding_cpus=0.1",
+    f"--cluster.start_s={START_S}",
+    "--cluster.patience_s=120",
+    "--limits.max_delay_s=120",
+]
+TWO = [
+    "--cluster.hearing_min=2",
+    "--cluster.hearing_max=2",
+    "--cluster.understanding_min=2",
+    "--cluster.understanding_max=2",
+]
+N_SESSIONS = 8
+SCRIPT = [
+    join(clip(name), silence(0.8)) for name in (ANGRY, MODERN, SAD, CUTTER, SURPASSED)
+]
+
+
+@pytest.fixture(scope="module")
+def python():
+    try:
+        return find_python()
+    except ConfigError as error:
+        pytest.skip(str(error))
+
+
+@asynccontextmanager
+async def ray_server(python, *options):
+    async with serving(
+        ["--engine", "ray", *SMALL, *options], python=python, timeout_s=START_S
+    ) as server:
+        yield server
+
+
+async def hear_alone(script, **wishes):
+    """What the local engine makes of it."""
+    async with serving(["--limits.max_delay_s=120"]) as server:
+        return results(await record(server.url, script, partials=False, **wishes))
+
+
+def assert_whole(heard, expected):
+    """Every final is there once, and is what it should be."""
+    assert [message["seq"] for message in heard] == list(range(len(heard)))
+    assert not of_type(heard, "warning", "error")
+    for kind in ("transcript.final", "emotion.final"):
+        numbers = [message["turn"] for message in of_type(heard, kind)]
+        assert numbers == list(range(len(expected)))
+    assert agree(results(heard), expected, 1e-4)
+
+
+async def hold_sessions(url, expected, disturb):
+    """Hold sessions, all at once; disturb once the first final is told."""
+
+    async def hold():
+        heard = await record(url, SCRIPT, partials=False)
+        assert_whole(heard, expected)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(N_SESSIONS):
+            group.create_task(hold())
+        await until_finals(url, 1)
+        await disturb()
+
+
+async def until_finals(url, n_more):
+    """Wait until the server has told so many finals more."""
+
+    def count():
+        return sum(
+            value
+            for name, value in metrics(url).items()
+            if name[0] == "stream_erc_finals_total"
+        )
+
+    before = await asyncio.to_thread(count)
+    while await asyncio.to_thread(count) < before + n_more:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+
+
+async def test_finals_are_those_of_the_local_engine_whoever_dies(python):
+    said = conversation()
+    expected, alone = await hear_alone(said), await hear_alone(SCRIPT)
+    async with ray_server(python, *TWO) as server:
+        heard = await record(server.url, said, partials=False)
+        assert agree(results(heard), expected, 1e-4)
+        told = await record(server.url, said)  # partials change nothing
+        assert agree(results(told), expected, 1e-4)
+
+        async def disturb():
+            for desk in ("hear", "understand", "hear"):
+                await kill_replica(server.pid, desk)
+                await until_finals(server.url, 2)
+
+        await hold_sessions(server.url, alone, disturb)
+        retries = "stream_erc_retries_total"
+        counted = await asyncio.to_thread(metrics, server.url)
+        assert counted[retries, "hear"] + counted[retries, "understand"] > 0
+
+
+async def test_without_replicas_finals_wait_and_readyz_says_so(python):
+    alone = await hear_alone(SCRIPT)
+    async with ray_server(python) as server:
+        assert await asyncio.to_thread(page, server.url, "/readyz") == (200, "ready\n")
+        talking = asyncio.create_task(record(server.url, SCRIPT, partials=False))
+        await until_finals(server.url, 1)
+        await kill_replica(server.pid, "hear")
+        while (await asyncio.to_thread(page, server.url, "/readyz"))[0] == 200:
+            assert not talking.done()
+        ready = await asyncio.to_thread(page, server.url, "/readyz")
+        assert ready in [(503, "no replica answers\n"), (200, "ready\n")]
+        assert_whole(await talking, alone)
+        while (await asyncio.to_thread(page, server.url, "/readyz"))[0] != 200:
+            pass
+
+
+async def test_nodes_die_and_come_and_a_second_gateway_joins(python):
+    alone = await hear_alone(SCRIPT)
+    # The head has room for the understanding ones alone.
+    async with keep_nodes(python, 0.3, 0.5, 0.5) as nodes:
+        address = ["--address", nodes.address]
+        async with ray_server(python, *TWO, *address) as server:
+
+            async def lose_one():
+                assert len(find_replicas(nodes.pid, "hear")) == 2
+                await nodes.kill(1)
+
+            await hold_sessions(server.url, alone, lose_one)
+
+            async def add_one():
+                await nodes.add(0.5)
+                while len(find_replicas(nodes.pid, "hear")) < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+
+            await hold_sessions(server.url, alone, add_one)
+        async with ray_server(python, *address) as second:  # finds the pool
+            assert second.ready_s < START_S
+            assert_whole(await record(second.url, SCRIPT, partials=False), alone)
+        other = refused(python, *address, "--gates.max_words_per_s=9")
+        assert "cluster.pool: expected stream-erc.hear" in other
+
+
+def test_no_cluster_at_the_address_stops_the_start_with_one_line(python):
+    told = refused(python, "--address", "127.0.0.1:9")
+    assert "cluster.address: expected a Ray cluster at '127.0.0.1:9'" in told
+
+
+def test_no_room_for_replicas_stops_the_start_with_one_line(python):
+    told = refused(python, "--cluster.hearing_cpus=64", "--cluster.start_s=20")
+    assert "cluster: expected replicas within 20 s" in told
+
+
+def refused(python, *arguments):
+    """Start the gateway, which must end before a socket opens; give its line."""
+    done = subprocess.run(
+        [python, "-m", "stream_erc", "serve", "--engine", "ray", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+        cwd=Path(__file__).parents[1],
+    )
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    [line] = [one for one in done.stderr.splitlines() if one.startswith("stream-erc: ")]
+    assert len(line) < 1000
+    return line
