@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 
 LOCK := docs/operate/requirements.lock
 
-.PHONY: demo serve check audit test test-slow bench bench-models bench-faults lock sbom docs clean
+.PHONY: demo serve check audit test test-slow bench bench-models bench-faults bench-cluster lock sbom docs clean
 
 demo: .venv/core  ## play a recorded conversation live; ARGS=--keep leaves the page open
 	$(RUN) -m clients.demo $(ARGS)
@@ -42,6 +42,9 @@ bench-models: .venv/dev  ## how right it is, and what the networks cost
 
 bench-faults: .venv/dev  ## what faults cost: finals lost, finals doubled; five minutes
 	$(RUN) -m benchmarks.faults
+
+bench-cluster: .venv/dev  ## what Ray costs, and a killed replica; the first time installs Ray
+	$(RUN) -m benchmarks.cluster
 
 lock: .venv/dev  ## pin what is served, with hashes; ARGS=--upgrade takes newer versions
 	.venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 \

@@ -76,7 +76,7 @@ async def keep_nodes(python: str, *cpus: float) -> AsyncIterator[Nodes]:
 
 
 def find_replicas(root: int, desk: str) -> list[int]:
-    """Give the processes of replicas below one process.
+    """Give the processes of replicas below one process, the oldest first.
 
     Args:
         root: Of the server that has a Ray of its own, or that keeps the nodes.
@@ -98,15 +98,15 @@ def list_below(root: int) -> Iterator[tuple[int, str]]:
     for folder in PROCESSES.glob("[0-9]*"):
         with suppress(OSError):  # it may end meanwhile
             fields = (folder / "stat").read_text("utf-8").rpartition(")")[2].split()
-            title = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
+            title = (folder / "cmdline").read_text("utf-8", errors="replace")
             pid = int(folder.name)
-            parents[pid], titles[pid] = int(fields[1]), title.decode(errors="replace")
-    for pid, title in titles.items():
+            parents[pid], titles[pid] = int(fields[1]), title
+    for pid in sorted(titles):
         above = pid
         while above in parents and above != root:
             above = parents[above]
         if above == root and pid != root:
-            yield pid, title
+            yield pid, titles[pid]
 
 
 async def kill_replica(root: int, desk: str) -> int:

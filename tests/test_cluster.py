@@ -49,6 +49,14 @@ SCRIPT = [
 ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def patience():
+    """Ray's own, on a busy machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_raylet_start_wait_time_s", str(START_S))
+        yield
+
+
 @pytest.fixture(scope="module")
 def python():
     try:

@@ -4,6 +4,8 @@ A scripted pool stands in for Ray; `test_cluster` has the real one.
 """
 
 import asyncio
+import shutil
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -16,12 +18,26 @@ from scripted_models import ScriptedModels
 
 from stream_erc import remote
 from stream_erc.cluster import ClusterConfig
+from stream_erc.config import DEFAULT_MODEL, AsrConfig, EmotionConfig, Settings
 from stream_erc.engine import HearRequest, Lane, Origin, UnderstandRequest
 from stream_erc.engines import InlineEngine
+from stream_erc.errors import ConfigError, ModelError
 from stream_erc.flow import TurnFeatures
 from stream_erc.lanes import Desk
+from stream_erc.ray_pool import find_cause, join_cluster
 from stream_erc.remote import RemoteEngine, Unanswered
-from stream_erc.replicas import Call, Profile, Refusal, Replica
+from stream_erc.replicas import (
+    Call,
+    HearingReplica,
+    Profile,
+    Refusal,
+    Replica,
+    UnderstandingReplica,
+    fingerprint_hearing,
+    fingerprint_understanding,
+    pack,
+    unpack,
+)
 from stream_erc.rescue import hear_voice
 
 TIMEOUT_S = 20  # of a wait that ends at once unless the test fails
@@ -266,3 +282,76 @@ async def test_a_replica_whose_model_hangs_is_not_healthy(open_replica, caplog):
         replica.check_health()
     assert (await asking).is_rescued
     may_go_on.set()
+
+
+# --- which models ----------------------------------------------------------------
+
+
+def test_models_with_other_settings_or_files_have_another_fingerprint(tmp_path):
+    usual = Settings()
+    hear, understand = fingerprint_hearing(usual), fingerprint_understanding(usual)
+    assert fingerprint_hearing(Settings(asr=AsrConfig(threads=2))) == hear
+    assert fingerprint_hearing(Settings(asr=AsrConfig(compute_type="int16"))) != hear
+    model = tmp_path / "model"
+    shutil.copytree(DEFAULT_MODEL, model)
+    copied = Settings(emotion=EmotionConfig(model=str(model)))
+    assert fingerprint_understanding(copied) == understand
+    manifest = model / "manifest.json"
+    manifest.write_text(manifest.read_text() + "\n")
+    assert fingerprint_understanding(copied) != understand
+
+
+def test_a_recognizer_that_is_not_here_cannot_be_asked_of_a_pool():
+    with pytest.raises(ConfigError, match=r"asr\.whisper.*folder.*medium\.en"):
+        fingerprint_hearing(Settings(asr=AsrConfig(whisper="medium.en")))
+
+
+@pytest.mark.parametrize("kind", [HearingReplica, UnderstandingReplica])
+def test_a_replica_of_another_model_does_not_start(kind):
+    with pytest.raises(ModelError, match="expected on this node the model of the gate"):
+        kind(pack(Settings()), "another")
+
+
+def test_a_replica_without_the_model_does_not_start(tmp_path):
+    nowhere = Settings(emotion=EmotionConfig(model=str(tmp_path)))
+    with pytest.raises(ModelError, match="expected a model's manifest, got none"):
+        UnderstandingReplica(pack(nowhere), "any")
+
+
+def test_the_shipped_model_is_found_where_the_product_is():
+    assert pack(Settings()).emotion.model == ""
+    assert unpack(pack(Settings())).emotion.model == str(DEFAULT_MODEL)
+
+
+def test_what_a_replica_died_of_is_told_in_a_line():
+    class Told:
+        def __init__(self, message, *others):
+            self.message = message
+            self.deployments = dict(enumerate(others))
+
+    error = "Traceback\n  ...\nstream_erc.errors.ModelError: a: expected b, got c\nx"
+    assert find_cause([Told(""), Told("failed", Told(error))]) == "a: expected b, got c"
+    assert find_cause([Told("", Told("no room\nfor 64 cores\n"))]) == "for 64 cores"
+    assert find_cause([]) == "nothing"
+
+
+def test_without_ray_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"engine\.kind.*stream-erc\[cluster\]"):
+        join_cluster(ClusterConfig())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"address": "ray://h:1"}, "cluster.address"),
+        ({"pool": "a b"}, "cluster.pool"),
+        ({"hearing_min": 5}, "cluster.hearing_min"),
+        ({"understanding_gpus": -1.0}, "cluster.understanding_gpus"),
+        ({"in_flight": 1}, "cluster.in_flight"),
+        ({"patience_s": 0.0}, "cluster.patience_s"),
+    ],
+)
+def test_a_setting_of_the_cluster_that_is_wrong_is_named(wrong, told):
+    with pytest.raises(ConfigError, match=told):
+        ClusterConfig(**wrong)
