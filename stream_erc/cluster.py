@@ -39,7 +39,7 @@ class ClusterConfig:
         64, "requests of one kind under way at once; partials take half of it at most"
     )
     attempt_s: float = setting(
-        5.0, "seconds after which a final is asked of another replica"
+        10.0, "seconds after which a final is asked of another replica"
     )
     patience_s: float = setting(
         30.0, "seconds after which a final is told without the model"
