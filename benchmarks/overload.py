@@ -15,6 +15,7 @@ from math import inf
 from typing import Any
 
 from benchmarks.crowd import Crowd, gather_crowd, join
+from benchmarks.dialogues import Filling
 from benchmarks.mixture import Material, cast
 from benchmarks.report import Spread, Target, print_spreads, print_table, spread
 from benchmarks.serving import RunningServer
@@ -26,7 +27,7 @@ TIMES = 10
 NEWCOMER_S = 4.0  # what a newcomer says, pauses included
 PATIENCE_S = 120.0  # so long newcomers come
 BREATH_S = 0.5  # between two of them
-RECOVERY_LIMIT_S = 10.0
+RECOVERY_LIMIT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +86,30 @@ async def flood(
     """Play ten times as many sessions as asked for, then newcomers."""
     n_sessions = TIMES * (options.sessions or options.first)
     crowd = await gather_crowd(server, material, n_sessions, options)
-    recovered_s = await recover(server, material, options)
+    recovered_s = await recover(server, material, options.seed, options.fill)
     drained_s = crowd.ended_s - crowd.spoken_until_s
     return Flood(n_sessions, crowd, crowd.timings().spreads(), drained_s, recovered_s)
 
 
 async def recover(
-    server: RunningServer, material: Material, options: argparse.Namespace
+    server: RunningServer,
+    material: Material,
+    seed: int = 0,
+    filling: Filling = "noise",
 ) -> float | None:
     """Let newcomers speak, one after another, until one gets its emotion in time.
+
+    Args:
+        server: Behind which an overload lies.
+        material: What they say.
+        seed: Of the choice.
+        filling: Of the pauses.
 
     Returns:
         Seconds until that one came; None if there was none.
     """
     begin_s = time.monotonic()
-    [part] = cast(material, [NEWCOMER_S], options.seed, options.fill)
+    [part] = cast(material, [NEWCOMER_S], seed, filling)
     while (came_s := time.monotonic() - begin_s) < PATIENCE_S:
         newcomer = Crowd()
         await join(newcomer, server.url, part, start_s=0.0, partials=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -144,12 +144,14 @@ class Injection:
         n_survived: How often whoever was to go on went on.
         verdict: Of all sessions that were to be served.
         note: What else is worth telling.
+        figures: What was measured besides, by name.
     """
 
     n_injected: int
     n_survived: int
     verdict: Verdict
     note: str = ""
+    figures: Mapping[str, float | None] = field(default_factory=dict)
 
 
 def has_ended(heard: Sequence[events.ServerEvent]) -> bool:
