@@ -5,8 +5,10 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 
 LOCK := docs/operate/requirements.lock
+UNHURRIED := --override-ini faulthandler_timeout=2400
 
-.PHONY: demo serve check audit test test-slow bench bench-models bench-faults bench-cluster lock sbom docs clean
+.PHONY: demo serve check audit test test-slow test-paced test-others bench bench-models \
+	bench-faults bench-cluster lock sbom docs clean
 
 demo: .venv/core  ## play a recorded conversation live; ARGS=--keep leaves the page open
 	$(RUN) -m clients.demo $(ARGS)
@@ -23,11 +25,18 @@ check: .venv/dev audit  ## style, types, layers, known vulnerabilities
 audit: .venv/dev  ## known vulnerabilities of what is served; says so where nobody answers
 	$(RUN) .ci/audit.py $(LOCK)
 
-test: .venv/dev  ## everything that runs in minutes
-	$(RUN) -m pytest -q
+test: .venv/dev  ## everything that runs in minutes, in two processes
+	$(RUN) -m pytest -q -n 2 --dist loadfile
 
-test-slow: .venv/dev  ## the rest
-	$(RUN) -m pytest -q -m slow
+# What runs at the pace of life mostly waits, so the others run beside it.
+test-slow: .venv/dev  ## the rest, in at most 40 minutes
+	$(MAKE) --jobs 2 --keep-going test-paced test-others
+
+test-paced: .venv/dev
+	$(RUN) -m pytest -q -m slow $(UNHURRIED) tests/test_half_hour.py
+
+test-others: .venv/dev
+	$(RUN) -m pytest -q -m slow -n 2 --dist loadfile $(UNHURRIED) --ignore tests/test_half_hour.py
 
 bench: .venv/dev  ## latency, load and peers in ten minutes; the first time installs the peers
 	$(RUN) -m benchmarks.latency
@@ -40,7 +49,7 @@ bench-models: .venv/dev  ## how right it is, and what the networks cost
 	$(RUN) -m benchmarks.costs
 	$(RUN) -m benchmarks.networks
 
-bench-faults: .venv/dev  ## what faults cost: finals lost, finals doubled; five minutes
+bench-faults: .venv/dev  ## what faults cost: finals lost or doubled, others late; ten minutes
 	$(RUN) -m benchmarks.faults
 
 bench-cluster: .venv/dev  ## what Ray costs, and a killed replica; the first time installs Ray

@@ -8,7 +8,13 @@ import stream_erc.engine
 import stream_erc.vad
 from stream_erc.__main__ import main
 
-if __name__ == "__main__":
+
+def run(*arguments):
+    """Run the command, and leave with its exit code."""
     stream_erc.engine.Models = lambda settings: ScriptedModels()
     stream_erc.vad.SileroVad = Loudness
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(arguments))
+
+
+if __name__ == "__main__":
+    run(*sys.argv[1:])

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -55,12 +56,17 @@ def label(path):
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
+@cache
+def tree(path):
+    return ast.parse(path.read_text())
+
+
 def imports(path):
     """Yield (package, module) for every import in a file, wherever it stands.
 
     The module is "" where a whole package is imported.
     """
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 package, _, module = alias.name.partition(".")
@@ -85,11 +91,6 @@ def users(packages, *wanted):
         for path in files(package)
         if {name for name, _ in imports(path)} & set(wanted)
     }
-
-
-every_file = pytest.mark.parametrize(
-    "path", [path for package in PACKAGES for path in files(package)], ids=label
-)
 
 
 # --- layers -------------------------------------------------------------------
@@ -180,9 +181,7 @@ def test_no_stage_has_a_clock_a_thread_or_a_socket():
 @pytest.mark.parametrize("path", files("stream_erc"), ids=label)
 def test_the_product_reads_no_environment(path):
     assert not {"environ", "getenv"} & {
-        node.attr
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute)
+        node.attr for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)
     }
 
 
@@ -216,19 +215,16 @@ def test_the_workshop_knows_its_commands_before_any_model():
     assert loaded.isdisjoint({"torch", "onnxruntime", "ctranslate2", "faster_whisper"})
 
 
-@pytest.mark.parametrize(
-    "rooms", ["evaluation", "corpora", "transcription", "labelling", "commands"]
-)
-def test_whoever_does_not_train_needs_no_torch(rooms):
-    names = [label(p) for p in files("offline") if p.parent.name == rooms]
-    assert names
-    loaded = loaded_by(", ".join(names))
+def test_whoever_does_not_train_needs_no_torch():
+    rooms = {"evaluation", "corpora", "transcription", "labelling", "commands"}
+    found = [path for path in files("offline") if path.parent.name in rooms]
+    assert {path.parent.name for path in found} == rooms
+    loaded = loaded_by(", ".join(map(label, found)))
     assert loaded.isdisjoint({"torch", "transformers", "accelerate", "onnx"})
 
 
-@pytest.mark.parametrize("module", ["connection", "replay", "microphone"])
-def test_a_client_starts_without_models(module):
-    loaded = loaded_by(f"clients.{module}")
+def test_clients_start_without_models():
+    loaded = loaded_by("clients.connection, clients.replay, clients.microphone")
     assert loaded.isdisjoint({"torch", "onnxruntime", "ctranslate2", "faster_whisper"})
 
 
@@ -246,14 +242,19 @@ def test_the_map_has_every_module():
 # --- sizes --------------------------------------------------------------------
 
 
-@every_file
-def test_a_room_stays_a_room(path):
-    assert len(path.read_text().splitlines()) <= MAX_FILE_LINES
+EVERY_FILE = [path for package in PACKAGES for path in files(package)]
 
 
-@every_file
-def test_a_function_fits_on_a_page(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            n_lines = node.end_lineno - node.lineno + 1
-            assert n_lines <= MAX_FUNCTION_LINES, node.name
+def test_a_room_stays_a_room():
+    long = {p for p in EVERY_FILE if len(p.read_text().splitlines()) > MAX_FILE_LINES}
+    assert not set(map(label, long))
+
+
+def test_a_function_fits_on_a_page():
+    assert not {
+        f"{label(path)}.{node.name}"
+        for path in EVERY_FILE
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno - node.lineno >= MAX_FUNCTION_LINES
+    }

@@ -237,15 +237,13 @@ def test_a_run_leaves_no_checkpoint(trained):
     assert not {name for name in left if "checkpoint" in name or "part" in name}
 
 
-def test_the_same_recipe_gives_the_same_weights(trained):
-    assert trained.train("again") == 0
-    for name in ("stage0.pt", "text.pt", "dialogue.pt"):
-        assert same_weights(
-            trained.weights("run", name), trained.weights("again", name)
-        )
-
-
-@pytest.mark.parametrize("stop_in", ["voice", "context", "fusion"])
+@pytest.mark.parametrize(
+    "stop_in",
+    [
+        "context",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("voice", "fusion")),
+    ],
+)
 def test_a_run_killed_between_and_within_stages_ends_as_it_would_have(
     trained, monkeypatch, stop_in, tmp_path
 ):
@@ -308,14 +306,16 @@ def test_words_alone_make_a_model_that_does_not_listen(trained, tmp_path):
     assert manifest["learned"] == ["text"]
 
 
-def test_a_run_may_stop_after_a_stage_and_go_on(trained):
+def test_a_run_that_stops_after_each_stage_gives_the_same_weights(trained):
     assert trained.train("steps", "--stage", "stage0") == 0
     assert not (trained.root / "steps" / "text.pt").exists()
     assert trained.train("steps", "--stage", "text") == 0
-    assert same_weights(
-        trained.weights("steps", "text.pt"), trained.weights("run", "text.pt")
-    )
     assert not (trained.root / "steps" / "dialogue.pt").exists()
+    assert trained.train("steps") == 0
+    for name in ("stage0.pt", "text.pt", "dialogue.pt"):
+        assert same_weights(
+            trained.weights("steps", name), trained.weights("run", name)
+        )
 
 
 # --- what is refused ----------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -399,12 +400,11 @@ def test_the_same_networks_give_the_same_files(trained, folder, tmp_path):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_an_older_folder_is_written_over(trained, tmp_path):
-    export_folder(trained, tmp_path, ABOUT, FLOAT32)
-    export_folder(
-        replace(trained, dialogue=make_dialogue_model(1)), tmp_path, ABOUT, INT8
-    )
-    EmotionModel(tmp_path)
+def test_an_older_folder_is_written_over(trained, folder, tmp_path):
+    model = shutil.copytree(folder, tmp_path / "model")
+    other = replace(trained, dialogue=make_dialogue_model(1))
+    export_folder(other, model, ABOUT, INT8)
+    EmotionModel(model)
 
 
 REPORT = dict.fromkeys(("n", "weighted_f1", "macro_f1", "uar", "accuracy", "ece"), 0.5)

@@ -1,6 +1,7 @@
 """How a server ends: it finishes what it can, tells what it cannot, and does end."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +11,6 @@ import pytest
 from recording import (
     TIMEOUT_S,
     as_pcm16,
-    clip,
     join,
     of_type,
     page,
@@ -18,7 +18,6 @@ from recording import (
     talk,
 )
 from scripted_models import Loudness, ScriptedModels, sentence
-from talking import MODERN
 
 from stream_erc.config import Settings
 
@@ -129,11 +128,10 @@ async def test_a_second_signal_cuts_a_client_that_does_not_answer_the_closing(
 
 HANGING = """
 import threading
-from stream_erc.__main__ import main
-from stream_erc.engine import Models
-Models._warm_up = lambda self: None
-Models.hear = lambda self, requests: threading.Event().wait()
-raise SystemExit(main(["serve", "--port", "0", "--server.drain_s", "1000"]))
+import scripted_process
+from scripted_models import ScriptedModels
+ScriptedModels.hear = lambda self, requests: threading.Event().wait()
+scripted_process.run("serve", "--port", "0", "--server.drain_s", "1000")
 """
 
 
@@ -141,7 +139,10 @@ raise SystemExit(main(["serve", "--port", "0", "--server.drain_s", "1000"]))
 def hanging():
     """A server whose recognizer never answers; its process and its address."""
     process = subprocess.Popen(
-        [sys.executable, "-uc", HANGING], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-uc", HANGING],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     yield process, process.stdout.readline().split()[-1]
     process.kill()
@@ -152,7 +153,7 @@ def hanging():
 async def test_a_model_that_hangs_does_not_keep_the_process(hanging):
     process, url = hanging
     async with talk(url, partials=False) as wire:
-        await wire.say(as_pcm16(join(clip(MODERN), silence(0.8))))
+        await wire.say(as_pcm16(join(sentence(0.6), silence(0.8))))
         await wire.hear_until("turn.ended")
         process.send_signal(signal.SIGTERM)
         await until_not_ready(url)

@@ -106,13 +106,30 @@ def test_a_settings_file_that_is_wrong_stops_the_start_with_one_line(
         (["--asr.whisper", "medium.en"], ["asr.whisper", "medium.en"]),  # not here
         (["--asr.language", "xx"], ["asr.language", "en", "xx"]),
         (["--asr.compute_type", "int3"], ["asr", "int3"]),
-        (["--model", "/nowhere"], ["/nowhere", "none"]),
-        (["--emotion.device", "cuda"], ["emotion.device", "CUDA", '"cpu"']),
         (["--asr.device", "cuda"], ["asr.device", "GPU", '"cpu"']),
     ],
 )
-def test_a_model_that_cannot_be_loaded_stops_the_start_with_one_line(
+def test_a_recognizer_that_cannot_be_loaded_stops_the_start_with_one_line(
     refused, arguments, told
+):
+    assert tells(refused(*arguments), *told)
+
+
+@pytest.fixture
+def heard(models, monkeypatch):
+    """The recognizer is loaded already; what fails comes behind it."""
+    monkeypatch.setattr("stream_erc.engine.Whisper", lambda settings: models.whisper)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--model", "/nowhere"], ["/nowhere", "none"]),
+        (["--emotion.device", "cuda"], ["emotion.device", "CUDA", '"cpu"']),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_stops_the_start_with_one_line(
+    refused, heard, arguments, told
 ):
     assert tells(refused(*arguments), *told)
 
@@ -137,7 +154,7 @@ def test_a_damaged_model_stops_the_process_with_one_line(model):
 
 
 @pytest.fixture
-def model(tmp_path):
+def model(tmp_path, heard):
     """A copy of the shipped model, to be spoiled."""
     return Path(shutil.copytree(DEFAULT_MODEL, tmp_path / "model"))
 
