@@ -73,16 +73,36 @@ class Played:
 
 
 class Conversation:
-    """The turns of one session, kept up to date event by event."""
+    """The turns of one session, and what there is to see beside them, event by event.
+
+    Attributes:
+        labels: Of the emotions; empty before the session has started.
+        emotions: Speaker and label of every final turn in order, also of those of
+            other participants, where the session observes them.
+        time_ms: The audio clock.
+        is_voice: Whether somebody is speaking.
+        is_recorded: Whether the server keeps the audio.
+        lag_ms: From sending the audio that caused the last event to its arrival;
+            None before the first one.
+        behind_ms: How far the server says that it is behind.
+        is_degraded: Whether it leaves partials out for that.
+    """
 
     def __init__(self) -> None:
         """Begin before the first event."""
         self.labels: tuple[str, ...] = ()
+        self.emotions: list[tuple[str, str]] = []
+        self.time_ms = 0
+        self.is_voice = False
+        self.is_recorded = False
+        self.lag_ms: float | None = None
+        self.behind_ms = 0
+        self.is_degraded = False
         self._turns: dict[int, TurnSoFar] = {}
 
     @property
     def turns(self) -> list[TurnSoFar]:
-        """Every turn so far, in order."""
+        """Every turn of the session so far, in order."""
         return [self._turns[number] for number in sorted(self._turns)]
 
     def take(
@@ -98,9 +118,21 @@ class Conversation:
         Returns:
             The turn that it is about, as it now stands; None if it is about none.
         """
-        if isinstance(event, events.SessionStarted):
-            self.labels = event.labels
-            return None
+        self.time_ms = max(self.time_ms, event.time_ms)
+        if event.time_ms and send_times.sent_ms:
+            self.lag_ms = (received_s - send_times.sent_at(event.time_ms)) * 1000
+        turn = self._take_turn(event, received_s, send_times)
+        if turn is None:
+            self._take_state(event)
+        elif isinstance(event, events.EmotionFinal | events.ConversationTurn):
+            self.emotions.append((turn.speaker or "?", turn.label or ""))
+        return turn
+
+    def _take_turn(
+        self, event: ServerEvent, received_s: float, send_times: SendTimes
+    ) -> TurnSoFar | None:
+        if isinstance(event, events.ConversationTurn):
+            return of_another(event)
         if isinstance(event, events.TurnStarted):
             turn = TurnSoFar(
                 turn=event.turn, speaker=event.speaker, start_ms=event.start_ms
@@ -114,6 +146,36 @@ class Conversation:
             return None
         self._turns[turn.turn] = turn
         return turn
+
+    def _take_state(self, event: ServerEvent) -> None:
+        match event:
+            case events.SessionStarted():
+                self.labels = event.labels
+                self.is_recorded = event.recorded
+            case events.SpeechStarted():
+                self.is_voice = True
+            case events.SpeechStopped() | events.SessionEnded():
+                self.is_voice = False
+            case events.Status():
+                self.behind_ms = event.lag_ms
+                self.is_degraded = event.degraded
+
+
+def of_another(event: events.ConversationTurn) -> TurnSoFar:
+    """Give a turn of another participant; it has no number here."""
+    return TurnSoFar(
+        turn=-1,
+        speaker=event.speaker,
+        start_ms=event.start_ms,
+        end_ms=event.end_ms,
+        text=event.text,
+        stable_chars=len(event.text),
+        is_rejected=event.rejected,
+        label=event.label,
+        probabilities=event.probabilities,
+        sentiment=event.sentiment,
+        is_final=True,
+    )
 
 
 class OpenTurns:

@@ -95,7 +95,7 @@ class PlainLines:
             line = f"{who(turn)} speaks"
         elif isinstance(event, events.TranscriptPartial):
             line = self._partial(event, turn)
-        elif isinstance(event, events.EmotionFinal):
+        elif isinstance(event, events.EmotionFinal | events.ConversationTurn):
             line = describe_final(turn)
         else:
             line = ""
@@ -129,7 +129,8 @@ def describe_session(event: events.ServerEvent) -> str:
     """Describe an event about no turn; "" if nobody wants to see it."""
     match event:
         case events.SessionStarted():
-            return f"session {event.session_id} is open"
+            kept = "; the server records it" if event.recorded else ""
+            return f"session {event.session_id} is open{kept}"
         case events.Warn():
             return f"warning {event.code}: {event.message}"
         case events.Failure():

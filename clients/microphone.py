@@ -133,6 +133,7 @@ async def listen(arguments: argparse.Namespace, pyaudio: ModuleType) -> int:
         audio=AudioFormat(encoding="pcm_s16le", sample_rate=rate_hz, channels=1),
         speaker=arguments.speaker,
         conversation_id=arguments.conversation,
+        observe=arguments.conversation is not None,
         language=arguments.language,
         token=read_token(),
         ca=arguments.ca,

@@ -154,6 +154,7 @@ async def replay_dialogue(
         audio=FORMAT,
         speaker=speaker,
         conversation_id=config.conversation_id,
+        observe=config.conversation_id is not None,
         language=config.language,
         partials=config.partials,
         modalities=config.modalities,

@@ -9,36 +9,28 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from clients.connection import Arrival
-from clients.conversation import Conversation, Played, TurnSoFar, tabulate, words_of
-from clients.lines import JsonLines, PlainLines, View, clean, describe_session, who
+from clients.conversation import Conversation, Played, tabulate
+from clients.lines import JsonLines, PlainLines, View, clean, describe_session
+from clients.picture import draw, draw_strip, finished_line, paint
 from clients.schedule import SendTimes
 
-MIN_WIDTH = 40  # columns; the bars need them
+MIN_WIDTH = 40  # columns; the state and the bars need them
 WIDE = 100  # columns; the table fits with two spaces between its own
-BAR_CELLS = 24
 REFRESH_HZ = 12
 NUMBERS = ("turn", "probability", "ms after the endpoint")  # columns set flush right
-COLOURS = {
-    "anger": "red",
-    "disgust": "green",
-    "fear": "magenta",
-    "joy": "yellow",
-    "neutral": "white",
-    "sadness": "bright_blue",
-    "surprise": "cyan",
-    "negative": "red",
-    "positive": "green",
-}
 
 
 class LiveView:
-    """Finished turns scroll up; below them the running turn grows, with its bars."""
+    """Finished turns scroll up; below them the running turn grows, with its bars.
+
+    Below those, the emotions so far. Without colour (NO_COLOR) letters tell them.
+    """
 
     def __init__(self, console: Console | None = None):
         """Begin before the first event.
@@ -88,10 +80,13 @@ class LiveView:
         self._console.print(Text(clean(message), style="dim"))
 
     def summarize(self, played: Sequence[Played]) -> None:
-        """Draw the table."""
+        """Draw the table, and the emotions of all turns above it."""
         header, rows = tabulate(self._conversation.turns, played)
         if not rows:
             return
+        self._console.print(
+            *draw_strip(self._conversation.emotions, self._console.width), sep="\n"
+        )
         is_wide = self._console.width >= WIDE  # else the words need the space
         padding = (0, 1 if is_wide else 0, 0, 0)
         table = Table(header_style="bold", box=SIMPLE_HEAD, padding=padding)
@@ -107,13 +102,7 @@ class LiveView:
         self._console.print(table)
 
     def _draw(self) -> RenderableType:
-        turns = self._conversation.turns
-        running = [turn for turn in turns if not turn.is_final] or turns[-1:]
-        if not running:
-            return Text("listening …", style="dim")
-        *waiting, last = running
-        lines = [growing_line(turn) for turn in waiting]
-        return Group(*lines, draw_turn(last, self._conversation.labels))
+        return draw(self._conversation, self._console.width)
 
 
 def choose_view(*, as_json: bool) -> View:
@@ -125,64 +114,10 @@ def choose_view(*, as_json: bool) -> View:
 
 def wants_plain(stream: TextIO, environment: Mapping[str, str]) -> bool:
     """Tell whether only plain lines can, or should, be written to `stream`."""
-    if environment.get("NO_COLOR") or not stream.isatty():
+    if not stream.isatty():
         return True
     if environment.get("TERM", "dumb") in ("", "dumb", "unknown"):
         return True
     if (stream.encoding or "").lower().replace("-", "") != "utf8":
         return True
     return os.get_terminal_size(stream.fileno()).columns < MIN_WIDTH
-
-
-def finished_line(turn: TurnSoFar) -> Text:
-    """Draw a finished turn in a line, its emotion at the end."""
-    line = Text(f"{clean(who(turn))}  ", style="dim")
-    line.append(clean(words_of(turn)), style="not dim")
-    probability = turn.probabilities.get(turn.label or "", 0.0)
-    style = f"not dim bold {COLOURS.get(turn.label or '', 'white')}"
-    line.append(f"  {clean(turn.label or '')} {probability:.2f}", style=style)
-    return line
-
-
-def growing_line(turn: TurnSoFar) -> Text:
-    """Draw who speaks and the words so far: bright what stays, dim what may change."""
-    line = Text(f"{clean(who(turn))}  ", style="dim")
-    stable = clean(turn.text[: turn.stable_chars])
-    line.append(stable, style="not dim bold")
-    line.append(clean(turn.text[turn.stable_chars :]))
-    return line
-
-
-def draw_turn(turn: TurnSoFar, labels: Sequence[str]) -> RenderableType:
-    """Draw a turn with the bars of its emotions and of its sentiment."""
-    heading = growing_line(turn)
-    heading.append("" if turn.is_final else " …")
-    state = "final" if turn.is_final else "so far"
-    bars = [
-        bar(name, turn.probabilities.get(name), is_final=turn.is_final)
-        for name in labels
-    ]
-    sentiment = Text(f"sentiment {state}:", style="dim")
-    for name, probability in turn.sentiment.items():
-        sentiment.append(f"  {clean(name)} {probability:.2f}", style=style_of(name))
-    return Group(heading, *bars, sentiment)
-
-
-def bar(name: str, probability: float | None, *, is_final: bool) -> Text:
-    """Draw one probability as a bar, dim while it may change; None: not known yet."""
-    cells = round(min(max(probability or 0.0, 0.0), 1.0) * BAR_CELLS)
-    line = Text(f"  {clean(name):<9} ", style="" if is_final else "dim")
-    line.append("█" * cells, style=style_of(name))
-    line.append("░" * (BAR_CELLS - cells), style="dim")
-    line.append("" if probability is None else f" {probability:.2f}")
-    return line
-
-
-def style_of(name: str) -> str:
-    """Give the colour of an emotion or a sentiment."""
-    return COLOURS.get(name, "white")
-
-
-def paint(cell: str) -> Text:
-    """Give a cell of the table, coloured if it names an emotion."""
-    return Text(cell, style=COLOURS.get(cell, ""))

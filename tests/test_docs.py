@@ -8,11 +8,13 @@ import pytest
 import setting_tables
 from test_layers import ROOT
 
+from stream_erc.events import Limits
 from stream_erc.settings import explain
 
 PAGES = ["README.md", "CHANGELOG.md", "benchmarks/RESULTS.md"]
 PAGES += ["stream_erc/models/default/MODEL_CARD.md"]
 PAGES += sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))
+FILES = {"gates.py", "journal.js"}  # named like settings
 HEADING = re.compile(r"^(#{1,6}) (.+)$", re.MULTILINE)
 
 
@@ -50,8 +52,7 @@ def test_every_page_is_in_the_navigation():
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     named = set(re.findall(r": (\S+\.md)$", navigation, re.MULTILINE))
     assert {page for page in PAGES if page not in named} == set()
-    missing = {page for page in named if not (ROOT / page).is_file()}
-    assert missing <= {"docs/voice_agents.md"}  # being written
+    assert {page for page in named if not (ROOT / page).is_file()} == set()
 
 
 def test_the_page_of_settings_has_every_setting_as_it_stands():
@@ -69,6 +70,33 @@ def test_a_setting_has_type_default_unit_and_meaning():
         "ms",
         "silence that ends a turn |",
     ]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
+def test_a_page_names_no_setting_that_is_not_there(page):
+    known = {name for name, *_ in explain()}
+    known |= {f"limits.{field}" for field in Limits.__struct_fields__}
+    known |= {"emotion.partial", "emotion.final"}  # messages, not settings
+    tables = "|".join({name.partition(".")[0] for name in known})
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = {
+        match[0] for match in re.finditer(rf"`(?:--)?((?:{tables})\.[a-z_]+)`", text)
+    }
+    assert {name.strip("`-") for name in named} - known - FILES == set()
+
+
+def test_the_limits_that_security_tells_are_the_defaults():
+    text = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \| ([\d,. ]+) \|", text, re.MULTILINE)
+    told = {}
+    for names, values in rows:
+        several = values.split(", ") if ", " in names else [values.replace(",", "")]
+        told |= dict(zip(re.findall(r"\w+", names), map(float, several), strict=True))
+    assert told == {
+        name.removeprefix("limits."): default
+        for name, _, default, _ in explain()
+        if name.startswith("limits.")
+    }
 
 
 def test_links_in_code_are_no_links():

@@ -332,7 +332,7 @@ def test_a_client_starts_without_models_or_what_runs_them():
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "[] ['stream_erc.events']"
+    assert done.stdout.strip() == "[] ['stream_erc.events', 'stream_erc.names']"
 
 
 async def test_whoever_closes_stdout_gets_no_traceback():

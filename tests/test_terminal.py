@@ -1,14 +1,17 @@
 """What a person sees: plain lines anywhere, a picture where there is a terminal."""
 
 import io
+import re
 import sys
+from dataclasses import replace
 
+import msgspec
 import pytest
 from rich.console import Console
 from rich.text import Text
 from scripted_server import ENDED, STARTED, one_turn
 
-from clients import terminal
+from clients import picture, terminal
 from clients.connection import Arrival
 from clients.conversation import Conversation, Played, tabulate
 from clients.lines import JsonLines, PlainLines
@@ -118,7 +121,7 @@ def test_json_lines_leave_stdout_to_the_events(capsys):
 
 def test_words_that_stay_are_bright_and_words_that_may_change_are_dim():
     turn = conversation(*one_turn()[:2]).turns[0]
-    line = terminal.growing_line(turn)
+    line = picture.growing_line(turn)
     console = Console()
 
     def is_dim(word):
@@ -131,19 +134,19 @@ def test_words_that_stay_are_bright_and_words_that_may_change_are_dim():
 
 def test_every_emotion_has_a_bar_as_long_as_it_is_likely():
     told = conversation(STARTED, *one_turn())
-    picture = drawn(terminal.draw_turn(told.turns[0], told.labels)).splitlines()
-    bars = {line.split()[0]: line.count("█") for line in picture[1:8]}
+    shown = drawn(picture.draw_turn(told.turns[0], told.labels, 80)).splitlines()
+    bars = {line.split()[1]: line.count("█") for line in shown[1:8]}
     assert list(bars) == list(STARTED.labels)
-    assert bars["anger"] == round(0.82 * terminal.BAR_CELLS)
-    assert bars["joy"] == round(0.03 * terminal.BAR_CELLS)
-    assert picture[8].startswith("sentiment final:  negative 0.90")
+    assert bars["anger"] == round(0.82 * picture.BAR_CELLS)
+    assert bars["joy"] == round(0.03 * picture.BAR_CELLS)
+    assert shown[8].startswith("sentiment final:  negative 0.90")
 
 
 def test_a_provisional_emotion_is_told_from_a_final_one():
     told = conversation(STARTED, *one_turn()[:3])
-    picture = drawn(terminal.draw_turn(told.turns[0], told.labels))
-    assert "sentiment so far" in picture
-    assert picture.splitlines()[0].endswith("walking …")
+    shown = drawn(picture.draw_turn(told.turns[0], told.labels, 80))
+    assert "sentiment so far" in shown
+    assert shown.splitlines()[0].endswith("walking …")
 
 
 def test_finished_turns_stay_on_the_screen_and_the_cursor_comes_back():
@@ -170,12 +173,118 @@ def test_brackets_in_words_are_words_and_no_markup():
     assert "[red]stop[/red]" in out.getvalue()
 
 
-@pytest.mark.parametrize("width", [40, 60])
-def test_a_narrow_terminal_shows_every_bar(width):
-    told = conversation(STARTED, *one_turn())
-    picture = drawn(terminal.draw_turn(told.turns[0], told.labels), width)
-    assert picture.count("0.03") == 6
-    assert max(map(len, picture.splitlines())) <= width
+def busy():
+    """Two speakers, one of them speaking; a server that records and is behind."""
+    recorded = msgspec.structs.replace(STARTED, recorded=True)
+    said = [recorded]
+    for n in range(60):
+        said += one_turn(n, start_ms=n * 2000, speaker=["Ann", "Benedict II."][n % 2])
+    said += one_turn(60, start_ms=120_000, text="")[:3]
+    said += [
+        events.SpeechStarted(time_ms=119_000, at_ms=118_900),
+        events.Status(time_ms=120_500, lag_ms=1250, degraded=True),
+    ]
+    return said
+
+
+@pytest.mark.parametrize("width", [40, 60, 120])
+def test_the_picture_fits_the_terminal_with_every_bar_and_state(width):
+    told = conversation(*busy())
+    shown = drawn(picture.draw(told, width), width)
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= width
+    assert lines[0].split("  ") == ["● voice", "2:00.5", "1.2 s behind", "● rec"]
+    bars = [line for line in lines if "█" in line]
+    assert [line.split()[0] for line in bars] == list("NUFSJDA")
+    assert "…" not in "".join(bars)
+
+
+def test_the_strip_has_a_letter_for_each_turn_beside_its_speaker():
+    told = conversation(STARTED, *one_turn(0), *one_turn(1, speaker="Bob"))
+    told.take(another(label="joy"), 0.0, sent())
+    rows = [line.split() for line in drawn(picture.draw(told, 40)).splitlines()[-3:]]
+    assert rows == [["Ann", "A··"], ["Bob", "·A·"], ["Cy", "··J"]]
+
+
+def test_of_a_long_conversation_the_strip_shows_the_end():
+    told = conversation(*busy())
+    told.take(another(label="fear"), 0.0, sent())
+    *_, bob, cy = picture.draw_strip(told.emotions, 40)
+    assert len(bob.plain) == len(cy.plain) == 40
+    assert cy.plain.endswith("·F")
+
+
+def test_no_two_emotions_have_one_letter():
+    assert len({picture.letter_of(name) for name in STARTED.labels}) == 7
+
+
+def test_without_colour_letters_and_bars_are_left():
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, no_color=True, width=80)
+    console.print(picture.draw(conversation(*busy()), 80))
+    colours = re.findall(r"\x1b\[(?:3|9)[0-7]", out.getvalue())
+    assert colours == []
+    assert " A anger" in Text.from_ansi(out.getvalue()).plain
+
+
+def test_of_many_words_the_last_are_shown():
+    turn = conversation(*one_turn()[:1]).turns[0]
+    turn = replace(turn, text="word " * 200 + "end", stable_chars=900)
+    line = picture.growing_line(turn, 80)
+    assert len(line.plain) < 120
+    assert line.plain.endswith("word end") and "… " in line.plain
+
+
+def test_the_lag_is_from_sending_what_caused_an_event_to_its_arrival():
+    edge = events.SpeechStarted(time_ms=900, at_ms=800)
+    told = conversation(edge, received_s=0.935)
+    assert told.lag_ms == pytest.approx(35.0)
+    assert told.is_voice
+    told.take(events.SpeechStopped(time_ms=2000, at_ms=1900), 2.0, sent())
+    assert not told.is_voice
+
+
+# --- several people -------------------------------------------------------------
+
+
+def another(**changes):
+    """A turn of another participant."""
+    final = one_turn()[-1]
+    told = events.ConversationTurn(
+        session_id="t",
+        speaker="Cy",
+        start_ms=500,
+        end_ms=900,
+        text="I see.",
+        rejected=False,
+        label=final.label,
+        probabilities=final.probabilities,
+        sentiment=final.sentiment,
+        modalities=final.modalities,
+        context_turns=1,
+        context_seq=1,
+    )
+    return msgspec.structs.replace(told, **changes)
+
+
+def test_turns_of_other_participants_are_lines_and_not_in_the_table(capsys):
+    plain = PlainLines()
+    show_all(plain, [STARTED, *one_turn(), another()])
+    plain.summarize([])
+    out = capsys.readouterr().out
+    assert "0:00.5 Cy: I see. [anger 0.82, negative]" in out.splitlines()
+    assert len(out.partition("turn  speaker")[2].splitlines()) == 2
+    view, drawn_on = live()
+    show_all(view, [STARTED, another()])
+    assert "I see." in drawn_on.getvalue()
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_server_that_records_says_so(capsys, recorded):
+    started = msgspec.structs.replace(STARTED, recorded=recorded)
+    show_all(PlainLines(), [started])
+    line = "session s is open" + "; the server records it" * recorded
+    assert capsys.readouterr().out.splitlines() == [line]
 
 
 # --- which of them --------------------------------------------------------------
@@ -202,7 +311,7 @@ class Screen(io.StringIO):
     [
         ({"TERM": "xterm"}, True, 80, False),
         ({"TERM": "xterm", "NO_COLOR": ""}, True, 80, False),
-        ({"TERM": "xterm", "NO_COLOR": "1"}, True, 80, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, True, 80, False),
         ({"TERM": "dumb"}, True, 80, True),
         ({}, True, 80, True),
         ({"TERM": "xterm"}, False, 80, True),
@@ -210,7 +319,7 @@ class Screen(io.StringIO):
         ({"TERM": "xterm"}, True, 30, True),
     ],
 )
-def test_plain_lines_where_there_is_no_terminal_no_colour_or_no_width(
+def test_plain_lines_where_there_is_no_terminal_or_no_width(
     monkeypatch, environment, is_terminal, width, is_plain
 ):
     monkeypatch.setattr(
