@@ -19,7 +19,7 @@ import { Timeline } from "./timeline.js";
 import { noteWaits } from "./timing.js";
 import { TurnList } from "./turns.js";
 
-const TICK_MS = 100;
+const TICK_MS = 100; // one frame for all that moves by itself: each costs the browser
 const LIVE = ["asking", "connecting", "open", "reconnecting", "finishing"];
 const FORGOTTEN = ["too_late", "resume_refused", "audio_lost", "idle"];
 const STREAM = "/v1/stream";
@@ -47,6 +47,7 @@ let wakeLock = null;
 async function start() {
   if (!isSaved && !confirm("The conversation on this page is not exported. Start anew?")) return;
   hideProblem();
+  session = null; // the one before is over, and so is its clock
   showConversation(new Conversation());
   enter("asking");
   const handlers = {
@@ -118,7 +119,7 @@ async function follow({ state: next, code, message }) {
   conversation.breakOff();
   await release();
   let problem = code;
-  if (code === "unreachable") problem = await session.diagnose();
+  if (code === "unreachable") problem = await over.diagnose();
   else if (hasSlept && FORGOTTEN.includes(code)) problem = "slept";
   if (next === "ended" && !conversation.hasSpeech && find("problem").hidden) {
     problem = file ? "no_speech" : "no_voice";
@@ -161,9 +162,9 @@ function showConversation(next) {
   focus.clear(conversation.labels.length ? conversation.labels : LABELS);
   timeline.show(conversation);
   conversation.addEventListener("turn", ({ detail }) => showTurn(detail));
-  conversation.addEventListener("session", showSession);
+  conversation.addEventListener("session", () => showConversationState(conversation));
   conversation.turns.forEach(showTurn);
-  showSession();
+  showConversationState(conversation);
 }
 
 function showTurn(turn) {
@@ -171,11 +172,7 @@ function showTurn(turn) {
   list.show(turn);
   timeline.change();
   if (turn === (selected ?? conversation.turns.at(-1))) focus.show(turn);
-  if (turn.isFinal) showSession();
-}
-
-function showSession() {
-  showConversationState(conversation);
+  if (turn.isFinal) showConversationState(conversation);
 }
 
 function announce(turn) {
@@ -189,6 +186,7 @@ function tick() {
   if (!session || !LIVE.includes(state)) return;
   conversation.durationMs = Math.max(conversation.durationMs, session.audioMs);
   find("clock").textContent = clock(conversation.durationMs);
+  sound.show();
   const behindMs = conversation.lagMs + session.backlogMs;
   const slower = conversation.isDegraded ? ", fewer partials" : "";
   find("lag").textContent = `${(behindMs / 1000).toFixed(1)} s${slower}`;

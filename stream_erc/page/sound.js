@@ -13,6 +13,7 @@ export class SoundWatch {
   #heardAtMs = Date.now();
   #loudAtMs = Date.now(); // the last sound that was not all zeros
   #wokeAtMs = -Infinity;
+  #rms = 0; // the loudest block since the level was shown
 
   constructor(isMicrophone) {
     this.#isMicrophone = isMicrophone;
@@ -25,16 +26,22 @@ export class SoundWatch {
   }
 
   /** A block has come: how loud it is. */
-  note(level) {
-    showLevel(level);
+  note({ rms, peak }) {
+    this.#rms = Math.max(this.#rms, rms);
     this.#heardAtMs = Date.now();
-    if (level.peak > 0) {
+    if (peak > 0) {
       this.#loudAtMs = this.#heardAtMs;
       hideProblem(["silent"]);
     } else if (this.#isMicrophone && this.#heardAtMs - this.#loudAtMs > SILENT_MS) {
       this.#loudAtMs = Infinity; // it is said once
       showProblem("silent");
     }
+  }
+
+  /** Show how loud it was since the last time. */
+  show() {
+    showLevel(this.#rms);
+    this.#rms = 0;
   }
 
   /** Time is missing before the block that comes now. */
@@ -51,7 +58,7 @@ export class SoundWatch {
 
   /** No more sound is expected. */
   end() {
-    showLevel({ rms: 0 });
+    showLevel(0);
     hideProblem(PASSING);
   }
 }

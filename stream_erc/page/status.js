@@ -66,7 +66,7 @@ export function showConversationState({ turns, isVoice, isRecorded }) {
 }
 
 /** Show how loud the sound is; `rms` from 0 to 1. */
-export function showLevel({ rms }) {
+export function showLevel(rms) {
   const db = Math.max(QUIETEST_DB, Math.min(0, 20 * Math.log10(rms + 1e-9)));
   const level = find("level");
   level.firstElementChild.style.transform = `scaleX(${1 - db / QUIETEST_DB})`;
