@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -245,7 +246,10 @@ class Bar:
         is_seen = sys.stderr.isatty()
         length = sum(length_s(each.file) for each in todo) if is_seen else 0.0
         self._bar = tqdm(
-            total=round(length) or None, unit="s", unit_scale=True, disable=not is_seen
+            total=math.ceil(length) or None,
+            unit="s",
+            unit_scale=True,
+            disable=not is_seen,
         )
         self._lock = threading.Lock()
 
@@ -258,6 +262,8 @@ class Bar:
     def advance(self, seconds: float) -> None:
         """Count so much more as heard; called in any thread."""
         with self._lock:
+            if self._bar.total:  # files may say less than they hold
+                seconds = min(seconds, self._bar.total - self._bar.n)
             self._bar.update(seconds)
 
 

@@ -135,6 +135,19 @@ def test_a_table_tells_the_files_apart(folder, capsys, scripted):
     assert len(lines) == 6
 
 
+def test_a_terminal_sees_how_far_it_is_and_never_more_than_all(folder, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("sys.stderr", Terminal())
+    recording = transcribing.Recording(write(folder / "a.wav", silence(1.5)), "a")
+    with transcribing.Bar([recording, recording]) as bar:
+        bar.advance(2.0)
+        bar.advance(2.0)
+        assert bar._bar.n == bar._bar.total == 3
+
+
 # --- results in a folder ----------------------------------------------------------
 
 
