@@ -68,12 +68,14 @@ class HearRequest:
         samples: Shape (n_samples,).
         voiced_samples: How many of them lie in voiced frames.
         language: One of the recognizer's; None for the setting's.
+        has_words: False: the voice alone, for a third of the work.
     """
 
     origin: Origin
     samples: Samples
     voiced_samples: int
     language: str | None
+    has_words: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,15 @@ class Hearing:
         return self._hear(HearRequest(origin, silence, 0, None))
 
     def _hear(self, request: HearRequest) -> HearResult:
+        if not request.has_words:
+            voice = self.whisper.voice(request.samples)
+            return HearResult(
+                origin=request.origin,
+                transcript=Transcript("", (), is_rejected=False),
+                voice=VoiceFeatures(voice, functionals(request.samples)),
+                queue_s=0.0,
+                compute_s=0.0,
+            )
         is_whole = request.origin.lane is Lane.FINAL
         heard = self.whisper.hear(
             request.samples, language=request.language, with_words=is_whole

@@ -17,6 +17,7 @@ SUBPROTOCOL = "stream-erc.v1"
 PATH = "/v1/stream"
 
 Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw"]
+PartialsLeft = Literal["all", "slower", "emotion", "none"]  # as they are given up
 Reason = Literal["silence", "flush", "speaker", "max_length", "end"]
 Modality = Literal["audio", "text"]
 
@@ -44,8 +45,7 @@ class SessionStart(Struct, frozen=True, kw_only=True, tag="session.start"):
     partials: bool = True
     observe: bool = False
     modalities: Annotated[tuple[Modality, ...], Meta(min_length=1, max_length=2)] = (
-        "audio",
-        "text",
+        get_args(Modality)
     )
 
 
@@ -284,10 +284,11 @@ class Failure(Event, frozen=True, kw_only=True, tag="error"):
 
 
 class Status(Event, frozen=True, kw_only=True, tag="status"):
-    """How far the server is behind, and whether partials suffer."""
+    """How far the server is behind, and what is left of partials."""
 
     lag_ms: int
     degraded: bool
+    partials: PartialsLeft = "all"
 
 
 class SessionEnded(Event, frozen=True, kw_only=True, tag="session.ended"):

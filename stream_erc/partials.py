@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from . import events
 from .agreement import StablePrefix
 from .conversation import Conversation
+from .degradation import Degradation
 from .engine import HearResult, Lane, Origin, Request, Result
-from .flow import TurnAudio, TurnHeard, to_samples
+from .flow import Transcript, TurnAudio, TurnHeard, to_samples
 from .terms import SessionTerms, understand
 from .wording import emotion_partial
 
@@ -16,6 +18,16 @@ LIFE_S = 1.0
 """A partial that waits longer in its lane is overtaken by the next."""
 
 Step = list[events.Event | Request]
+
+NO_WORDS = Transcript("", (), is_rejected=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked about, and whether for words, too."""
+
+    audio: TurnAudio
+    has_words: bool
 
 
 class Partials:
@@ -37,12 +49,12 @@ class Partials:
         self._conversation = conversation
         self._clock = clock
         self._running: int | None = None  # number of the turn they are about
-        self._asked: dict[int, TurnAudio] = {}  # by revision
+        self._asked: dict[int, Asked] = {}  # by revision
         self._shown_words = -1  # revision
         self._shown_emotion = -1  # revision
         self._prefix = StablePrefix()
-        self._n_dropped = 0  # in a row
-        self._is_degraded = False
+        self._last_words = NO_WORDS  # that were heard of the turn
+        self._degradation = Degradation()
 
     def start(self, turn: int) -> None:
         """A turn began to run; results of another one come too late."""
@@ -50,6 +62,7 @@ class Partials:
         self._asked.clear()
         self._shown_words = self._shown_emotion = -1
         self._prefix = StablePrefix()
+        self._last_words = NO_WORDS
 
     def stop(self) -> None:
         """The turn is over."""
@@ -59,50 +72,60 @@ class Partials:
         """Ask for what has been heard so far."""
         if not self._terms.has_partials:
             return []
-        self._asked[record.revision] = record.audio
-        origin = self._origin(record.audio.turn, record.revision)
-        return [self._terms.hear(origin, record.audio)]
+        audio, has_words = record.audio, self._degradation.asks_words
+        self._asked[record.revision] = Asked(audio, has_words)
+        origin = self._origin(audio.turn, record.revision)
+        return [self._terms.hear(origin, audio, has_words=has_words)]
 
     def take(self, result: Result, time_ms: int) -> Step:
         """Show a result, unless it comes too late."""
         origin = result.origin
         if origin.turn != self._running:
             return []
-        step = self._recover(time_ms)
         if not isinstance(result, HearResult):
             if origin.revision <= self._shown_emotion:
-                return step
+                return []
             self._shown_emotion = origin.revision
-            return [*step, emotion_partial(result, time_ms)]
-        audio = self._asked.pop(origin.revision, None)
-        if audio is None or origin.revision <= self._shown_words:
+            return [emotion_partial(result, time_ms)]
+        before = self._degradation.left
+        self._degradation.note_result(result.queue_s)
+        step = self._tell(before, time_ms)
+        asked = self._asked.pop(origin.revision, None)
+        if asked is None or origin.revision <= self._shown_words:
             return step
         self._shown_words = origin.revision
-        return [*step, *self._show(audio, result, time_ms)]
+        return [*step, *self._show(asked, result, time_ms)]
 
     def drop(self, origin: Origin, time_ms: int) -> Step:
         """Take in that a request was overtaken before its turn came, or failed."""
         if origin.turn != self._running:
             return []
         self._asked.pop(origin.revision, None)
-        self._n_dropped += 1
-        if self._n_dropped < 2 or self._is_degraded:
-            return []
-        self._is_degraded = True
-        lag_ms = round(LIFE_S * 1000)
-        return [events.Status(time_ms=time_ms, lag_ms=lag_ms, degraded=True)]
+        before = self._degradation.left
+        self._degradation.note_drop()
+        return self._tell(before, time_ms)
 
-    def _recover(self, time_ms: int) -> Step:
-        self._n_dropped = 0
-        if not self._is_degraded:
+    def _tell(self, before: events.PartialsLeft, time_ms: int) -> Step:
+        left = self._degradation.left
+        if left == before:
             return []
-        self._is_degraded = False
-        return [events.Status(time_ms=time_ms, lag_ms=0, degraded=False)]
+        is_degraded = left != "all"
+        return [
+            events.Status(
+                time_ms=time_ms,
+                lag_ms=round(LIFE_S * 1000) if is_degraded else 0,
+                degraded=is_degraded,
+                partials=left,
+            )
+        ]
 
-    def _show(self, audio: TurnAudio, heard: HearResult, time_ms: int) -> Step:
+    def _show(self, asked: Asked, heard: HearResult, time_ms: int) -> Step:
         step: Step = []
-        origin = heard.origin
-        if heard.transcript.text:
+        origin, audio = heard.origin, asked.audio
+        if asked.has_words:
+            self._last_words = heard.transcript
+        heard = replace(heard, transcript=self._last_words)
+        if asked.has_words and heard.transcript.text:
             text, stable_chars = self._prefix.push(heard.transcript.text)
             step.append(
                 events.TranscriptPartial(

@@ -27,9 +27,13 @@ class SessionTerms:
     modalities: tuple[str, ...]
     emotion_partial_ms: int
 
-    def hear(self, origin: Origin, audio: TurnAudio) -> HearRequest:
-        """Ask for the words and the voice of a turn."""
-        return HearRequest(origin, audio.samples, audio.voiced_samples, self.language)
+    def hear(
+        self, origin: Origin, audio: TurnAudio, *, has_words: bool = True
+    ) -> HearRequest:
+        """Ask for the words and the voice of a turn, or for the voice alone."""
+        return HearRequest(
+            origin, audio.samples, audio.voiced_samples, self.language, has_words
+        )
 
     def heard(self, speaker: str, result: HearResult) -> TurnFeatures:
         """Give what the model may use of what was heard."""

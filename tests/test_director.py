@@ -1,11 +1,12 @@
 """Record, Result -> Event, Request: what one thing after another leads to."""
 
 import pytest
-from director_cases import FRAME, Client, Script, words_of
+from director_cases import FRAME, Client, Script, feeling, words_of
 
 from stream_erc import events
 from stream_erc.director import Forget
 from stream_erc.engine import Lane, UnderstandRequest
+from stream_erc.flow import TurnFeatures
 
 # --- one turn -----------------------------------------------------------------
 
@@ -203,9 +204,30 @@ def test_partials_that_keep_being_dropped_are_told_once_and_so_is_the_recovery()
     client = Client().hear(*script.placed)
     for _ in range(4):
         client.drop(0)
-    assert [status.degraded for status in client.of(events.Status)] == [True]
+    assert [status.partials for status in client.of(events.Status)] == [
+        "slower",
+        "emotion",
+    ]
     client.answer_all()
-    assert [status.degraded for status in client.of(events.Status)] == [True, False]
+    told = client.of(events.Status)
+    assert [status.degraded for status in told] == [True, True, False]
+    assert told[-1].partials == "all"
+
+
+def test_where_words_take_too_long_emotions_go_on_without_new_ones():
+    script = Script().start().hear(20)
+    client = Client().hear(*script.placed).answer_all()
+    for _ in range(4):
+        client.hear(script.hear(1).placed[-1]).drop(0)
+    client.hear(script.hear(1).placed[-1])
+    [asked] = client.waiting
+    assert not asked.has_words
+    client.answer_all()
+    [words] = client.of(events.TranscriptPartial)
+    first, second = client.of(events.EmotionPartial)
+    assert (words.revision, first.revision, second.revision) == (0, 0, 5)
+    feels = feeling(TurnFeatures("Ann", words.text, None), ())[0]
+    assert second.probabilities["neutral"] == pytest.approx(feels[0], abs=1e-3)
 
 
 def test_one_dropped_partial_is_no_trouble():

@@ -80,6 +80,14 @@ def test_words_are_aligned_in_finals_alone(models, samples, heard):
     assert partial.transcript.text == heard.transcript.text
 
 
+def test_a_voice_alone_is_the_voice_that_is_heard_with_words(models, samples):
+    asked = HearRequest(PARTIAL, samples, len(samples), None)
+    both, alone = models.hear([asked, replace(asked, has_words=False)])
+    assert both.transcript.text and not alone.transcript.text
+    np.testing.assert_array_equal(alone.voice.encoder, both.voice.encoder)
+    np.testing.assert_array_equal(alone.voice.functionals, both.voice.functionals)
+
+
 def test_improbable_words_are_rejected_in_finals_alone(models, samples, monkeypatch):
     doubtful = replace(models.whisper.hear(samples), mean_log_probability=-5.0)
     monkeypatch.setattr(models.whisper, "hear", lambda *_, **__: doubtful)

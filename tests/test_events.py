@@ -112,7 +112,7 @@ SERVER_MESSAGES = [
     {"type": "pong", "id": 3},
     {"type": "warning", "code": "unknown_field", "message": "mood: ignored"},
     {"type": "error", "code": "not_json", "message": "expected", "recoverable": True},
-    {"type": "status", "lag_ms": 0, "degraded": False},
+    {"type": "status", "lag_ms": 0, "degraded": False, "partials": "all"},
     {"type": "session.ended", "turns": 2, "audio_ms": 9000},
 ]
 STAMP = {"seq": 5, "time_ms": 1504}

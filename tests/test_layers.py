@@ -24,7 +24,7 @@ STORIES = [  # ground floor first; a module imports only from stories below its 
     | {"layers", "completeness"},
     {"model", "model_folder", "tune"},
     {"fusion", "admission"},
-    {"engine", "conversation"},
+    {"engine", "conversation", "degradation"},
     {"rescue", "terms", "wording"},
     {"lanes", "partials"},
     {"engines", "remote"},
