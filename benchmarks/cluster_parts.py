@@ -27,7 +27,7 @@ class Nodes:
         self.pid = process.pid
         self._process = process
 
-    async def add(self, n_cpus: float) -> None:
+    async def add(self, n_cpus: int) -> None:
         """Add a node; waits until it is there."""
         await self._tell(f"add {n_cpus}")
 
@@ -44,7 +44,7 @@ class Nodes:
 
 
 @asynccontextmanager
-async def keep_nodes(python: str, *cpus: float) -> AsyncIterator[Nodes]:
+async def keep_nodes(python: str, *cpus: int) -> AsyncIterator[Nodes]:
     """Keep a cluster until the block ends.
 
     Args:
@@ -86,9 +86,9 @@ def find_replicas(root: int, desk: str) -> list[int]:
 
 
 def is_replica(title: str, desk: str) -> bool:
-    """Tell whether Ray names a process as it names a replica."""
-    is_idle = title.startswith("ray::ServeReplica:") and f".{desk}:{desk}" in title
-    return is_idle or title.startswith(f"ray::{desk}:{desk}.")
+    """Tell whether Ray names a process as it names a replica, loading or at work."""
+    names = (f"{desk}:{desk}", f"{desk}#{desk}#")
+    return title.startswith("ray::") and any(name in title for name in names)
 
 
 def list_below(root: int) -> Iterator[tuple[int, str]]:

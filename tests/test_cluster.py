@@ -156,9 +156,10 @@ async def test_without_replicas_finals_wait_and_readyz_says_so(python):
 
 async def test_nodes_die_and_come_and_a_second_gateway_joins(python):
     alone = await hear_alone(SCRIPT)
-    # The head has room for the understanding ones alone.
-    async with keep_nodes(python, 0.3, 0.5, 0.5) as nodes:
-        address = ["--address", nodes.address]
+    # A node has room for one that hears, the head for none.
+    async with keep_nodes(python, 1, 4, 4) as nodes:
+        address = ["--address", nodes.address, "--asr.workers=2"]
+        address += ["--cluster.hearing_cpus=3", "--cluster.understanding_cpus=0.5"]
         async with ray_server(python, *TWO, *address) as server:
 
             async def lose_one():
@@ -168,7 +169,7 @@ async def test_nodes_die_and_come_and_a_second_gateway_joins(python):
             await hold_sessions(server.url, alone, lose_one)
 
             async def add_one():
-                await nodes.add(0.5)
+                await nodes.add(4)
                 while len(find_replicas(nodes.pid, "hear")) < 2:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
 

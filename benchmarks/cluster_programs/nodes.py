@@ -18,14 +18,14 @@ STORE_BYTES = 80_000_000
 
 def run(*cpus: str) -> None:
     """Keep the cluster until stdin ends."""
-    head, *others = map(float, cpus)
+    head, *others = map(int, cpus)
     cluster = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": head, "object_store_memory": STORE_BYTES},
     )
     nodes = [cluster.head_node]
 
-    def add(n_cpus: float) -> None:
+    def add(n_cpus: int) -> None:
         node = cluster.add_node(num_cpus=n_cpus, object_store_memory=STORE_BYTES)
         nodes.append(node)
 
@@ -35,7 +35,7 @@ def run(*cpus: str) -> None:
     for line in sys.stdin:
         word, number = line.split()
         if word == "add":
-            add(float(number))
+            add(int(number))
         else:
             cluster.remove_node(nodes[int(number)], allow_graceful=False)
         print("done", flush=True)
