@@ -109,3 +109,12 @@ def give_way() -> None:
         thread = threading.get_native_id()
         niceness = os.getpriority(os.PRIO_PROCESS, thread) + NICENESS
         os.setpriority(os.PRIO_PROCESS, thread, niceness)  # the kernel stops at 19
+
+
+def compute_alone() -> None:
+    """Let numpy compute each product in the thread that asks for it.
+
+    Its library would else split small ones over all cores, where its threads wait by
+    spinning; turns are heard side by side anyway. Must come before numpy is imported.
+    """
+    os.putenv("OPENBLAS_NUM_THREADS", "1")

@@ -1,9 +1,11 @@
 """Affinity and quota -> usable cores, on made-up control groups of both versions."""
 
 import os
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,6 +20,7 @@ from stream_erc.machine import (
 )
 
 MANY = 64
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -127,3 +130,17 @@ def test_who_gives_way_does_so_with_the_threads_it_starts_and_no_other():
         nice = thread.submit(give_way_and_start_another).result()
     assert nice == (before + NICENESS, before + NICENESS)
     assert niceness() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+def test_numpy_starts_no_threads_under_the_command():
+    script = (
+        "import sys, os, stream_erc.__main__ as command\n"
+        "assert 'numpy' not in sys.modules\n"
+        "try: command.main(['--version'])\n"
+        "except SystemExit: pass\n"
+        "import numpy as np\n"
+        "np.ones((500, 500)) @ np.ones((500, 500))\n"
+        "assert len(os.listdir('/proc/self/task')) == 1\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
