@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import socket
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,7 @@ AS_HERE = {"OMP_NUM_THREADS": str(count_affine())}
 sums differ by 1e-7, and int8 rounds that up: to 0.003 of a probability on one clip."""
 
 LOOK_S = 0.2
+KNOCK_TIMEOUT_S = 5.0
 DESCRIBE_TIMEOUT_S = 20.0
 FATAL = ("DEPLOY_FAILED", "UNHEALTHY")
 CAUSE = re.compile(r"\b(?:ModelError|ConfigError): (?P<told>.+)")
@@ -89,6 +91,7 @@ class RayPool:
             Kind("hear", "hearing", HearingReplica, hear),
             Kind("understand", "understanding", UnderstandingReplica, understand),
         )
+        self._handles: dict[str, Any] = {}
         self._ray, self._serve = join_cluster(self._config)
         try:
             self._start(settings)
@@ -127,7 +130,12 @@ class RayPool:
                 raise Unanswered("the replicas have other models")
 
     def close(self) -> None:
-        """Leave the cluster; one of our own ends."""
+        """Leave the cluster; one of our own ends.
+
+        A router that still ran would start another Ray, for want of the one that left.
+        """
+        for handle in self._handles.values():
+            handle.shutdown()
         self._ray.shutdown()
 
     async def _call(self, desk: str, method: str, *arguments: object) -> Any:
@@ -265,6 +273,7 @@ def join_cluster(config: ClusterConfig) -> tuple[Any, Any]:
     where = config.address or "local"
     own = {} if config.address else {"object_store_memory": STORE_BYTES}
     try:
+        knock(config.address)
         ray.init(
             where,
             include_dashboard=None if config.address else False,
@@ -281,6 +290,17 @@ def join_cluster(config: ClusterConfig) -> tuple[Any, Any]:
     logging.getLogger("ray").setLevel(logging.WARNING)  # and ray.serve, which talks
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     return ray, serve
+
+
+def knock(address: str) -> None:
+    """See whether anybody is at HOST:PORT: Ray itself takes minutes to say that not.
+
+    Raises:
+        OSError: If nobody is.
+    """
+    host, _, port = address.rpartition(":")
+    if host:
+        socket.create_connection((host, int(port)), KNOCK_TIMEOUT_S).close()
 
 
 def find_cause(applications: list[Any]) -> str:

@@ -74,6 +74,9 @@ class Pool(Protocol):
             Unanswered: If there is none.
         """
 
+    def close(self) -> None:
+        """Leave it; nothing is asked any more."""
+
 
 class RemoteDesk:
     """Requests of one kind on their way; its methods run in one event loop.
@@ -212,7 +215,7 @@ class RemoteEngine:
     """A pool behind two desks, hearing and understanding, in a thread of their own.
 
     Args:
-        pool: Answers; stays open.
+        pool: Answers; closed with the engine.
         config: See `RemoteDesk`.
         on_retry: Likewise.
     """
@@ -268,11 +271,12 @@ class RemoteEngine:
         return self._pool.empty_context()
 
     def close(self) -> None:
-        """Finish what is under way and end the thread."""
+        """Finish what is under way, end the thread, and leave the pool."""
         asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._pool.close()
 
     async def _finish(self) -> None:
         for desk in self._desks:

@@ -89,6 +89,9 @@ class ScriptedPool:
         answered = self._models.submit(request).result()
         return replace(answered, origin=travelled, queue_s=0.25)
 
+    def close(self):
+        self.is_there = None
+
     async def check(self):
         if not self.is_there:
             raise Unanswered("nobody")
