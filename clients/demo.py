@@ -80,7 +80,7 @@ async def serving() -> AsyncIterator[str]:
             *SERVE, stdout=asyncio.subprocess.PIPE, stderr=log
         )
         try:
-            url = await wait_until_ready(server, log)
+            url = await wait_until_ready(server, log, READY_TIMEOUT_S)
             assert server.stdout is not None
             draining = asyncio.create_task(server.stdout.read())
             try:
@@ -107,7 +107,7 @@ async def has_died(server: asyncio.subprocess.Process) -> bool:
 async def wait_until_ready(
     server: asyncio.subprocess.Process,
     log: IO[bytes],
-    timeout_s: float = READY_TIMEOUT_S,
+    timeout_s: float,
 ) -> str:
     """Wait for the line in which the server says where it listens.
 

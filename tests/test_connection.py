@@ -49,6 +49,7 @@ async def test_session_start_asks_for_what_connect_was_given():
             conversation_id="talk",
             language="en",
             partials=False,
+            observe=True,
             modalities=["audio"],
         ) as connection:
             await connection.end()
@@ -61,6 +62,7 @@ async def test_session_start_asks_for_what_connect_was_given():
         "conversation_id": "talk",
         "language": "en",
         "partials": False,
+        "observe": True,
         "modalities": ["audio"],
     }
 

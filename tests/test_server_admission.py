@@ -209,6 +209,7 @@ async def test_a_client_that_does_not_trust_the_server_sends_it_nothing(serve, m
         ("ws://127.0.0.1:1/v1/stream", {"token": f"{ANN}\nX: y"}, "refused"),
         (f"ws://127.0.0.1:1/v1/stream?token={ANN}", {}, "unreachable"),
     ],
+    ids=["not TLS", "no such file", "two lines", "nobody there"],
 )
 async def test_what_cannot_be_dialled_is_told_without_the_token(url, options, code):
     with pytest.raises(ConnectionFailed) as caught:
