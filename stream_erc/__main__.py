@@ -19,7 +19,7 @@ from .config import Settings
 from .errors import StreamErcError, reason
 from .health import ask
 from .logs import fields, open_log
-from .machine import compute_alone, give_way, usable_cores
+from .machine import give_way, usable_cores
 from .option import require
 from .settings import explain, read_settings
 
@@ -37,7 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Its exit code: 0, 1 for a server that is not well or a recording that failed,
         or 2 for what cannot start.
     """
-    compute_alone()
     options = make_parser().parse_args(arguments)
     try:
         if options.command == "token":

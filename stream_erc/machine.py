@@ -13,6 +13,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 NICENESS = 5
 """Added to that of the threads that compute: a third of the others' share of a core."""
 
@@ -112,9 +114,9 @@ def give_way() -> None:
 
 
 def compute_alone() -> None:
-    """Let numpy compute each product in the thread that asks for it.
+    """Let numpy compute each product in the thread that asks for it, from now on.
 
-    Its library would else split small ones over all cores, where its threads wait by
-    spinning; turns are heard side by side anyway. Must come before numpy is imported.
+    Its library would else split small ones over all cores: the threads wait by
+    spinning, and the sums, in another order, hang on how many cores there are.
     """
-    os.putenv("OPENBLAS_NUM_THREADS", "1")
+    threadpool_limits(limits=1, user_api="blas")

@@ -19,7 +19,6 @@ from .config import Settings
 from .context import Context
 from .engine import Request, Result, require_match
 from .errors import ClusterError, ConfigError
-from .machine import count_affine
 from .remote import Unanswered
 from .replicas import (
     Call,
@@ -40,10 +39,6 @@ STORE_BYTES = 100_000_000
 
 WAITING_AT_ONE = 64
 """Requests at one replica; behind them they would wait without lanes."""
-
-AS_HERE = {"OMP_NUM_THREADS": str(count_affine())}
-"""Else Ray gives a replica as many threads of BLAS as it has cores. In another order
-sums differ by 1e-7, and int8 rounds that up: to 0.003 of a probability on one clip."""
 
 LOOK_S = 0.2
 KNOCK_TIMEOUT_S = 5.0
@@ -188,7 +183,6 @@ class RayPool:
             ray_actor_options={
                 "num_cpus": getattr(config, f"{word}_cpus"),
                 "num_gpus": getattr(config, f"{word}_gpus"),
-                "runtime_env": {"env_vars": AS_HERE},
             },
             autoscaling_config={
                 "min_replicas": getattr(config, f"{word}_min"),

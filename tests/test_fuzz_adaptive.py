@@ -30,7 +30,7 @@ def verdicts(monkeypatch):
     given = Counter()
 
     def judge(transcript):
-        verdict = list(Completeness)[zlib.crc32(transcript.text.encode()) % 3]
+        verdict = list(Completeness)[zlib.adler32(transcript.text.encode()) % 3]
         given[verdict] += 1
         return verdict
 
