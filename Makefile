@@ -48,6 +48,7 @@ bench-models: .venv/dev  ## how right it is, and what the networks cost
 	$(RUN) -m benchmarks.endpointing
 	$(RUN) -m benchmarks.costs
 	$(RUN) -m benchmarks.networks
+	$(RUN) -m benchmarks.speakers
 
 bench-faults: .venv/dev  ## what faults cost: finals lost or doubled, others late; ten minutes
 	$(RUN) -m benchmarks.faults

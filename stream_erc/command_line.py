@@ -147,7 +147,8 @@ def add_transcribe(parser: argparse.ArgumentParser) -> None:
         type=split_at_commas,
         default=(),
         metavar="A,B",
-        help="names of those on the left and right; one name: both channels are mixed",
+        help="names of those on the left and right; one name: both channels are mixed; "
+        "auto: voices are told apart",
     )
     add("--format", choices=TRANSCRIBED, default="table", help="(default: table)")
     add(

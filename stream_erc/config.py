@@ -14,10 +14,12 @@ from .cluster import ClusterConfig
 from .limits import LimitsConfig
 from .machine import usable_cores
 from .option import require, setting
+from .speakers import SpeakerConfig
 
 ORIGIN = r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/?#]+"  # RFC 6454, section 7: no path
 
 DEFAULT_MODEL = Path(__file__).parent / "models" / "default"
+DEFAULT_WHISPER = "tiny.en"
 
 
 def is_loopback(host: str) -> bool:
@@ -194,7 +196,7 @@ class AsrConfig:
     """Which recognizer transcribes, and on what."""
 
     whisper: str = setting(
-        "tiny.en", "faster-whisper model: a name, or a CTranslate2 folder"
+        DEFAULT_WHISPER, "faster-whisper model: a name, or a CTranslate2 folder"
     )
     language: str = setting("en", "language of a session that names none")
     device: str = setting("cpu", '"cpu" or "cuda"')
@@ -335,6 +337,7 @@ class Settings:
     asr: AsrConfig = field(default_factory=AsrConfig)
     gates: GateConfig = field(default_factory=GateConfig)
     emotion: EmotionConfig = field(default_factory=EmotionConfig)
+    speakers: SpeakerConfig = field(default_factory=SpeakerConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     log: LogConfig = field(default_factory=LogConfig)

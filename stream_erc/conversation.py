@@ -10,6 +10,7 @@ from typing import Protocol
 
 from . import events
 from .context import Context
+from .voices import Voices
 
 Key = tuple[str, str]
 """Owner, and what the owner calls the conversation."""
@@ -36,6 +37,7 @@ class Conversation:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._version = 0
+        self._voices = Voices()
         self._line: deque[str] = deque()  # a session for each turn that has ended
         self._participants: dict[str, Participant] = {}
 
@@ -43,6 +45,11 @@ class Conversation:
     def context(self) -> Context:
         """What is remembered now."""
         return self._context
+
+    @property
+    def voices(self) -> Voices:
+        """Whom the sessions have heard that find their speakers by voice."""
+        return self._voices
 
     @property
     def version(self) -> int:
@@ -68,14 +75,15 @@ class Conversation:
         """Tell whether the next turn to be committed is this session's."""
         return bool(self._line) and self._line[0] == session
 
-    def commit(self, context: Context) -> int:
+    def commit(self, context: Context, voices: Voices) -> int:
         """Remember the next turn in line; give its place in the conversation, from 0.
 
         Args:
             context: With that turn in it.
+            voices: Likewise.
         """
         session = self._line.popleft()
-        self._context = context
+        self._context, self._voices = context, voices
         self._version += 1
         if not self.is_next(session):  # else it sees for itself
             self._call_next()

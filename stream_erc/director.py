@@ -37,14 +37,17 @@ from .flow import (
     TurnStarted,
     to_ms,
 )
+from .names import AUTO
 from .partials import Partials
 from .terms import SessionTerms, understand
+from .voices import Voices
 from .wording import (
     announce,
     emotion_final,
     not_judged,
     not_transcribed,
     transcript_final,
+    turn_ended,
 )
 
 
@@ -69,6 +72,8 @@ class Commit:
         ended: None while the speaker may still go on.
         decided_s: When its end was decided.
         heard: The recognizer's answer.
+        speaker: Who spoke, where that was found by voice; None until then.
+        voices: Whose voices are known with this turn; likewise.
         asked_version: Version of the context that the model was last asked with.
         understood: The model's last answer.
         is_transcript_sent: Whether the client has the words.
@@ -80,6 +85,8 @@ class Commit:
     ended: TurnEnded | None = None
     decided_s: float = 0.0
     heard: HearResult | None = None
+    speaker: str | None = None
+    voices: Voices | None = None
     asked_version: int | None = None
     understood: UnderstandResult | None = None
     is_transcript_sent: bool = False
@@ -166,7 +173,8 @@ class Director:
         if isinstance(result, HearResult):
             assert commit.audio is not None
             commit.heard = result
-            commit.features = self._terms.heard(commit.audio.speaker, result)
+            if commit.audio.speaker != AUTO:
+                commit.features = self._terms.heard(commit.audio.speaker, result)
         elif commit.understood is None or commit.understood.version < result.version:
             commit.understood = result  # an older answer may come after a newer one
         return self._advance()
@@ -181,7 +189,9 @@ class Director:
 
     def _end_turn(self, record: TurnEnded) -> list[Action]:
         self._partials.stop()
-        actions: list[Action] = [announce(record, self.time_ms)]
+        actions: list[Action] = []
+        if record.audio.speaker != AUTO:
+            actions.append(turn_ended(record, record.audio.speaker, self.time_ms))
         audio, commit = record.audio, self._speculation
         if commit is None or commit.audio is None or commit.audio.end != audio.end:
             actions += self._forget_speculation()
@@ -215,8 +225,17 @@ class Director:
         return actions
 
     def _move(self, commit: Commit, *, may_ask: bool) -> list[Action]:
-        """Send the words once they are final; ask for the emotion in this context."""
+        """Send the words once they are final; ask for the emotion in this context.
+
+        Args:
+            commit: At the head of the queue, or the speculation.
+            may_ask: Whether the context may be the one in which it is committed.
+        """
         actions: list[Action] = []
+        if commit.audio is not None and commit.audio.speaker == AUTO:
+            if not may_ask:  # whose turn it is hangs on those before
+                return []
+            actions += self._find_speaker(commit, commit.audio)
         if commit.ended and commit.heard and not commit.is_transcript_sent:
             commit.is_transcript_sent = True
             if commit.heard.is_rescued:
@@ -231,6 +250,24 @@ class Director:
             )
         return actions
 
+    def _find_speaker(self, commit: Commit, audio: TurnAudio) -> list[Action]:
+        """Find whose voice it is among those before; tell the end, if it has come."""
+        heard = commit.heard
+        if heard is None:
+            return []
+        if commit.asked_version != self._conversation.version:
+            commit.speaker, commit.voices = self._conversation.voices.assign(
+                None if heard.transcript.is_rejected else heard.voiceprint,
+                audio.voiced_samples,
+                self._terms.spread,
+                self._terms.speakers,
+            )
+            commit.features = self._terms.heard(commit.speaker, heard)
+        if commit.ended is None or commit.is_transcript_sent:
+            return []
+        assert commit.speaker is not None
+        return [turn_ended(commit.ended, commit.speaker, self.time_ms)]
+
     def _is_judged(self, commit: Commit) -> bool:
         """Tell whether the answer is there and rests on the context as it is now."""
         answer = commit.understood
@@ -240,7 +277,8 @@ class Director:
         """Commit the turn and, if it was heard, tell its emotion."""
         understood, heard = commit.understood, commit.heard
         assert understood is not None
-        context_seq = self._conversation.commit(understood.context)
+        voices = commit.voices or self._conversation.voices
+        context_seq = self._conversation.commit(understood.context, voices)
         actions: list[Action] = []
         if understood.is_rescued:
             actions.append(not_judged(commit.origin, self.time_ms))

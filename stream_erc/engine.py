@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from .asr import Whisper
-from .config import Settings
+from .config import DEFAULT_WHISPER, Settings
 from .context import Context
 from .errors import ModelError
 from .flow import (
@@ -26,11 +26,13 @@ from .flow import (
     Samples,
     Transcript,
     TurnFeatures,
+    Vector,
     VoiceFeatures,
 )
 from .functionals import functionals
 from .fusion import EmotionModel
 from .gates import judge
+from .voiceprint import VoiceEncoder
 
 
 class Lane(Enum):
@@ -69,6 +71,7 @@ class HearRequest:
         voiced_samples: How many of them lie in voiced frames.
         language: One of the recognizer's; None for the setting's.
         has_words: False: the voice alone, for a third of the work.
+        wants_voiceprint: Whether the speaker is to be found by voice.
     """
 
     origin: Origin
@@ -76,6 +79,7 @@ class HearRequest:
     voiced_samples: int
     language: str | None
     has_words: bool = True
+    wants_voiceprint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class HearResult:
 
     Attributes:
         is_rescued: The recognizer failed, and this is what is left; see `rescue.py`.
+        voiceprint: Of the speaker, where it was wanted.
     """
 
     origin: Origin
@@ -92,6 +97,7 @@ class HearResult:
     queue_s: float
     compute_s: float
     is_rescued: bool = False
+    voiceprint: Vector | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +165,8 @@ class Hearing:
     def __init__(self, settings: Settings) -> None:
         self.whisper = Whisper(settings.asr)
         self._gates = settings.gates
+        self._voices = VoiceEncoder()
+        self._knows_states = settings.asr.whisper == DEFAULT_WHISPER
 
     def hear(self, requests: Sequence[HearRequest]) -> list[HearResult]:
         """Answer one by one: what is heard never depends on batch mates."""
@@ -168,7 +176,7 @@ class Hearing:
         """Run everything once: first calls are slow."""
         origin = Origin("warm-up", 0, 0, Lane.FINAL)
         silence = np.zeros(2 * SAMPLE_RATE_HZ, np.float32)
-        return self._hear(HearRequest(origin, silence, 0, None))
+        return self._hear(HearRequest(origin, silence, 0, None, wants_voiceprint=True))
 
     def _hear(self, request: HearRequest) -> HearResult:
         if not request.has_words:
@@ -184,14 +192,20 @@ class Hearing:
         heard = self.whisper.hear(
             request.samples, language=request.language, with_words=is_whole
         )
+        measured = functionals(request.samples)
+        voiceprint = None
+        if request.wants_voiceprint:
+            states = [heard.voice] if self._knows_states else []
+            voiceprint = self._voices.embed(request.samples, measured, *states)
         return HearResult(
             origin=request.origin,
             transcript=judge(
                 heard, request.voiced_samples, self._gates, is_whole=is_whole
             ),
-            voice=VoiceFeatures(heard.voice, functionals(request.samples)),
+            voice=VoiceFeatures(heard.voice, measured),
             queue_s=0.0,
             compute_s=0.0,
+            voiceprint=voiceprint,
         )
 
 

@@ -13,6 +13,9 @@ PRINTABLE = (
 around: a name stands in logs, files and pages beside others."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE)]
+AUTO = "auto"
+"""The speaker's name that asks for the speakers to be told apart by voice."""
+
 Secret = Annotated[str, Meta(max_length=200)]
 Identifier = str | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """What a client calls its own messages, given back as it came."""

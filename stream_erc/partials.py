@@ -11,11 +11,15 @@ from .conversation import Conversation
 from .degradation import Degradation
 from .engine import HearResult, Lane, Origin, Request, Result
 from .flow import Transcript, TurnAudio, TurnHeard, to_samples
+from .names import AUTO
 from .terms import SessionTerms, understand
 from .wording import emotion_partial
 
 LIFE_S = 1.0
 """A partial that waits longer in its lane is overtaken by the next."""
+
+NOBODY = ""
+"""A speaker of whom nothing is remembered: no name is empty."""
 
 Step = list[events.Event | Request]
 
@@ -138,7 +142,9 @@ class Partials:
             )
         voice = audio.end - audio.voice_start
         if voice >= to_samples(self._terms.emotion_partial_ms):
-            features = self._terms.heard(audio.speaker, heard)
+            # Who speaks may not be known yet: not whoever spoke before, as a rule.
+            speaker = NOBODY if audio.speaker == AUTO else audio.speaker
+            features = self._terms.heard(speaker, heard)
             again = self._origin(origin.turn, origin.revision)
             step.append(understand(again, features, self._conversation))
         return step

@@ -18,6 +18,7 @@ from .engine import Engine
 from .listener import Listener, Placed, Tap
 from .terms import SessionTerms
 from .vad import SpeechProbability
+from .voiceprint import load_spread
 
 
 def open_session(
@@ -56,6 +57,8 @@ def open_session(
         has_partials=start.partials,
         modalities=start.modalities,
         emotion_partial_ms=settings.turns.emotion_partial_ms,
+        speakers=settings.speakers,
+        spread=load_spread(),
     )
     return listener, Director(terms, conversation, clock)
 

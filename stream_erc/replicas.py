@@ -28,6 +28,7 @@ from .logs import open_log
 from .model_folder import MANIFEST_FILE, read_manifest
 from .rescue import checked, hear_voice, judge_nothing
 from .version import VERSION
+from .voiceprint import VOICEPRINT_SHA256, VOICES_SHA256
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +220,7 @@ def fingerprint_hearing(settings: Settings) -> str:
             "files": {name: read_sum(folder / name) for name in FILES},
             "asr": [asr.language, asr.device, asr.compute_type],
             "gates": asdict(settings.gates),
+            "voices": [VOICEPRINT_SHA256, VOICES_SHA256],
         }
     )
 

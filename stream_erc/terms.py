@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .conversation import Conversation
-from .engine import HearRequest, HearResult, Origin, UnderstandRequest
+from .engine import HearRequest, HearResult, Lane, Origin, UnderstandRequest
 from .flow import TurnAudio, TurnFeatures
+from .names import AUTO
+from .speakers import SpeakerConfig
+from .voiceprint import Spread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +22,8 @@ class SessionTerms:
         has_partials: Whether provisional results are wanted.
         modalities: What the model may use, of "audio" and "text".
         emotion_partial_ms: Voice heard before the first provisional emotion.
+        speakers: How speakers are told apart by voice.
+        spread: Of voiceprints.
     """
 
     session: str
@@ -26,13 +31,20 @@ class SessionTerms:
     has_partials: bool
     modalities: tuple[str, ...]
     emotion_partial_ms: int
+    speakers: SpeakerConfig
+    spread: Spread
 
     def hear(
         self, origin: Origin, audio: TurnAudio, *, has_words: bool = True
     ) -> HearRequest:
         """Ask for the words and the voice of a turn, or for the voice alone."""
         return HearRequest(
-            origin, audio.samples, audio.voiced_samples, self.language, has_words
+            origin,
+            audio.samples,
+            audio.voiced_samples,
+            self.language,
+            has_words=has_words,
+            wants_voiceprint=audio.speaker == AUTO and origin.lane is Lane.FINAL,
         )
 
     def heard(self, speaker: str, result: HearResult) -> TurnFeatures:

@@ -31,6 +31,7 @@ from .flow import (
 )
 from .listener import Listener, Placed
 from .media import Pcm16
+from .names import AUTO
 from .pipeline import open_session
 from .vad import VoiceDetector
 from .wording import welcome
@@ -148,7 +149,13 @@ class Track:
             future.cancel()
         self._n_asked += 1
         origin = Origin(self._session, audio.turn, self._n_asked, Lane.FINAL)
-        request = HearRequest(origin, audio.samples, audio.voiced_samples, None)
+        request = HearRequest(
+            origin,
+            audio.samples,
+            audio.voiced_samples,
+            None,
+            wants_voiceprint=audio.speaker == AUTO,
+        )
         self._hearing[audio.turn] = len(audio.samples), self._engine.submit(request)
 
     def _judge_pause(self) -> Completeness:

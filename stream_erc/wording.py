@@ -27,15 +27,10 @@ from .flow import (
     Word,
     to_ms,
 )
+from .names import AUTO
 
 Announced = (
-    VoiceEdge
-    | TurnStarted
-    | TurnResumed
-    | TurnEnded
-    | AudioAltered
-    | MarkerReached
-    | StreamEnded
+    VoiceEdge | TurnStarted | TurnResumed | AudioAltered | MarkerReached | StreamEnded
 )
 
 
@@ -93,14 +88,12 @@ def announce(record: Announced, time_ms: int) -> events.Event:
             return events.TurnStarted(
                 time_ms=time_ms,
                 turn=record.turn,
-                speaker=record.speaker,
+                speaker=None if record.speaker == AUTO else record.speaker,
                 start_ms=to_ms(record.start),
                 voice_start_ms=to_ms(record.voice_start),
             )
         case TurnResumed():
             return events.TurnResumed(time_ms=time_ms, turn=record.turn)
-        case TurnEnded():
-            return turn_ended(record, time_ms)
         case AudioAltered(code, message):
             return events.Warn(time_ms=time_ms, code=code, message=message)
         case MarkerReached(identifier):
@@ -111,12 +104,12 @@ def announce(record: Announced, time_ms: int) -> events.Event:
             )
 
 
-def turn_ended(record: TurnEnded, time_ms: int) -> events.TurnEnded:
-    """Tell that a turn is over, and why."""
+def turn_ended(record: TurnEnded, speaker: str, time_ms: int) -> events.TurnEnded:
+    """Tell that a turn is over, why, and whose it was."""
     return events.TurnEnded(
         time_ms=time_ms,
         turn=record.audio.turn,
-        speaker=record.audio.speaker,
+        speaker=speaker,
         start_ms=to_ms(record.audio.start),
         end_ms=to_ms(record.audio.end),
         decided_ms=to_ms(record.decided),

@@ -33,10 +33,14 @@ from stream_erc.flow import (
     VoiceEdge,
     VoiceFeatures,
 )
+from stream_erc.speakers import SpeakerConfig
 from stream_erc.terms import SessionTerms
+from stream_erc.voiceprint import Spread
 
 FRAME = 512
 EMOTION_PARTIAL_MS = 320
+SPEAKERS = SpeakerConfig(short_ms=64)
+SPREAD = Spread(np.ones(2, np.float32), np.ones(2, np.float32))
 
 
 # --- the engine's stand-in ----------------------------------------------------
@@ -99,6 +103,8 @@ class Client:
             "has_partials": True,
             "modalities": ("audio", "text"),
             "emotion_partial_ms": EMOTION_PARTIAL_MS,
+            "speakers": SPEAKERS,
+            "spread": SPREAD,
         }
         wishes |= terms
         self.conversation = conversation or Conversation(())

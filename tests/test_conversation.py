@@ -9,6 +9,7 @@ from scripted_server import LABELS
 
 from stream_erc import events
 from stream_erc.conversation import Conversation, Conversations
+from stream_erc.voices import Voices
 
 AGES_S = 3600.0
 ANN, BEN = "ann", "ben"
@@ -31,8 +32,8 @@ def test_commits_are_counted_and_the_last_context_is_the_one_remembered():
     assert conversation.version == 0
     conversation.queue_up("s")
     conversation.queue_up("s")
-    assert conversation.commit(("one",)) == 0
-    assert conversation.commit(("one", "two")) == 1
+    assert conversation.commit(("one",), Voices()) == 0
+    assert conversation.commit(("one", "two"), Voices()) == 1
     assert (conversation.version, conversation.context) == (2, ("one", "two"))
 
 

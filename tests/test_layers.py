@@ -15,14 +15,14 @@ STORIES = [  # ground floor first; a module imports only from stories below its 
     {"errors", "machine", "version", "names"},
     {"events", "option", "checksum"},
     {"flow", "reading", "backlog", "allowance", "limits", "journal_file"}
-    | {"weights", "retelling", "cluster"},
+    | {"weights", "retelling", "cluster", "speakers"},
     {"config", "encoder"},
     {"settings", "logs", "health", "media", "recordings", "forms"},
     {"textgrid", "timeline", "command_line", "settings_file"},
     {"export"},
     {"audio", "vad", "turns", "asr", "gates", "agreement", "functionals", "context"}
-    | {"layers", "completeness"},
-    {"model", "model_folder", "tune"},
+    | {"layers", "completeness", "voiceprint"},
+    {"model", "model_folder", "tune", "voices"},
     {"fusion", "admission"},
     {"engine", "conversation", "degradation"},
     {"rescue", "terms", "wording"},

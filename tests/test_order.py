@@ -24,12 +24,13 @@ from stream_erc.flow import (
     TurnPaused,
     TurnResumed,
 )
+from stream_erc.names import AUTO
 
 # --- one session --------------------------------------------------------------
 
 
 def run_one(rng, n_turns):
-    script = write(rng, n_turns)
+    script = write(rng, n_turns, rng.choice(["Ann", AUTO]))
     (client,) = run(rng, [Client()], [script])
     return script, client
 
@@ -136,7 +137,7 @@ def context_of(script):
         (record.speaker, record.text)
         if isinstance(record, ContextAdded)
         else (
-            record.audio.speaker,
+            "S1" if record.audio.speaker == AUTO else record.audio.speaker,
             words_of(len(record.audio.samples), record.audio.turn) or None,
         )
         for _, record in script.placed
@@ -258,7 +259,8 @@ def run_several(rng, n_sessions):
     conversation = Noting()
     names = NAMES[:n_sessions]
     clients = [Client(conversation, name) for name in names]
-    scripts = [write(rng, rng.randint(0, 3), name) for name in names]
+    speakers = [rng.choice([name, AUTO]) for name in names]
+    scripts = [write(rng, rng.randint(0, 3), name) for name in speakers]
     return scripts, run(rng, clients, scripts)
 
 

@@ -1,9 +1,13 @@
 """Sockets that are lost, as the server sees them."""
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from journal_cases import kept
 from recording import (
     MONO_16K,
     as_pcm16,
@@ -18,6 +22,9 @@ from recording import (
 )
 from scripted_models import Loudness, ScriptedModels, sentence
 from talking import END
+
+from stream_erc.config import JournalConfig
+from stream_erc.voiceprint import load_views
 
 TURN = join(sentence(1.0), silence(0.8))
 
@@ -330,3 +337,42 @@ async def test_a_waiting_session_is_finished_and_may_be_fetched_while_draining(s
     assert again.close_code == 1001
     assert len(of_type(heard, "emotion.final")) == 1
     assert heard[-1]["type"] == "session.ended"
+
+
+# --- voices -----------------------------------------------------------------------
+
+
+class Voiced(ScriptedModels):
+    """Turns have the voices of two people, one after the other."""
+
+    def __init__(self):
+        one = load_views()[0].place(np.ones(256, np.float32))
+        self.voices = [one, -one]
+
+    def hear(self, requests):
+        return [
+            replace(result, voiceprint=self.voices[result.origin.turn % 2])
+            for result in super().hear(requests)
+        ]
+
+    def understand(self, requests):
+        return super().hear(requests)
+
+
+async def test_voices_are_known_after_the_loss_and_names_are_kept(serve, tmp_path):
+    journal = JournalConfig(file=str(tmp_path / "journal"))
+    turn = as_pcm16(join(sentence(1.2), silence(0.8)))  # `TURN` is taken for noise
+    async with serve(Voiced(), journal=journal, drain_s=0.2) as (_, url):
+        async with talk(url, speaker="auto", partials=False) as wire:
+            for _ in range(2):
+                await wire.say(turn)
+                await wire.hear_until("emotion.final")
+            await lose(wire)
+        last_seq = wire.heard[-1]["seq"]
+        async with come_back(url, wire.heard[0], last_seq) as (again, _):
+            await again.say(turn, END)
+            await again.hear_all()
+        entries = [json.loads(one.message) for one in kept(tmp_path / "journal")]
+    for messages in (wire.heard + again.heard, entries):
+        ended = of_type(messages, "turn.ended")
+        assert [message["speaker"] for message in ended] == ["S1", "S2", "S1"]

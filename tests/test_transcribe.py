@@ -90,6 +90,7 @@ def test_two_channels_are_two_speakers_of_one_conversation(folder, capsys, scrip
     [
         ([TALK], [], {"speaker"}),
         ([TALK], ["--speakers", "Ann,Bob"], {"Ann"}),
+        ([TALK], ["--speakers", "auto"], {"S1"}),
         ([TALK, TALK], [], {"speaker"}),  # one voice twice
         ([TALK, TALK[::-1]], [], {"channel 1", "channel 2"}),
         ([TALK, TALK[::-1]], ["--speakers", "Ann"], {"Ann"}),

@@ -64,14 +64,9 @@ def understand_result(emotions=(0, 0, 0, 0, 1, 0, 0), sentiments=(0, 0, 1)):
         ),
         (TurnResumed(4), events.TurnResumed(turn=4)),
         (
-            ENDED,
-            events.TurnEnded(
-                turn=4,
-                speaker="Ann",
-                start_ms=1000,
-                end_ms=3000,
-                decided_ms=3500,
-                reason="flush",
+            TurnStarted(4, "auto", 1000 * MS, 1300 * MS),
+            events.TurnStarted(
+                turn=4, speaker=None, start_ms=1000, voice_start_ms=1300
             ),
         ),
         (AudioAltered("code", "text"), events.Warn(code="code", message="text")),
@@ -83,6 +78,18 @@ def understand_result(emotions=(0, 0, 0, 0, 1, 0, 0), sentiments=(0, 0, 1)):
 def test_what_was_heard_is_told_in_milliseconds(record, event):
     told = wording.announce(record, 700)
     assert told == structs.replace(event, time_ms=700)
+
+
+def test_the_end_of_a_turn_is_told_with_who_spoke():
+    assert wording.turn_ended(ENDED, "S2", 700) == events.TurnEnded(
+        time_ms=700,
+        turn=4,
+        speaker="S2",
+        start_ms=1000,
+        end_ms=3000,
+        decided_ms=3500,
+        reason="flush",
+    )
 
 
 def test_words_have_their_times_on_the_streams_clock():
