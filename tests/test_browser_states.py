@@ -161,6 +161,19 @@ async def test_who_is_alone_observes_nobody(chromium, server_url):
         assert start.keys() == {"type", "audio"}
 
 
+async def test_several_people_at_one_microphone_are_told_apart(chromium, server_url):
+    async with scripted(chromium, server_url) as (page, server):
+        await page.fill("#speaker", "Ann")
+        await page.check("#several")
+        assert await page.is_hidden("#speaker")
+        await page.click("#start")
+        assert (await server.accept())["speaker"] == "auto"
+        assert await page.is_disabled("#several")
+    query = "?speaker=auto"
+    async with scripted(chromium, server_url, query=query) as (page, _):
+        assert await page.is_checked("#several")
+
+
 async def test_a_speaker_may_be_found_when_the_turn_is_over(chromium, server_url):
     async with scripted(chromium, server_url) as (page, server):
         await page.click("#start")

@@ -23,6 +23,7 @@ const TICK_MS = 100; // one frame for all that moves by itself: each costs the b
 const LIVE = ["asking", "connecting", "open", "reconnecting", "finishing"];
 const FORGOTTEN = ["too_late", "resume_refused", "audio_lost", "idle"];
 const STREAM = "/v1/stream";
+const AUTO = "auto"; // the name by which the server is asked to find the speakers itself
 
 const focus = new Focus(find("focus-body"));
 const list = new TurnList(find("turns"), find("latest"));
@@ -79,7 +80,7 @@ function openSession(sampleRate) {
     sampleRate,
     token: find("token").value.trim(),
     start: {
-      speaker: readName("speaker") || undefined, // JSON leaves out what is undefined
+      speaker: readSpeaker() || undefined, // JSON leaves out what is undefined
       conversation_id: conversation_id || undefined,
       observe: conversation_id ? true : undefined,
     },
@@ -266,8 +267,8 @@ function listenForControls() {
     LIVE.includes(state) ? stop() : start();
   });
   find("flush").addEventListener("click", () => session.flushTurn());
-  find("speaker").addEventListener("change", ({ target }) => {
-    const name = readName(target.id) || "speaker";
+  find("speaker").addEventListener("change", () => {
+    const name = readSpeaker() || "speaker";
     if (session && LIVE.includes(state)) session.setSpeaker(name);
   });
   find("speaker").addEventListener("keydown", (event) => {
@@ -293,6 +294,11 @@ function listenForControls() {
     addEventListener(kind, () => find("problem").dataset.code === "held" && capture?.wake());
   }
   find("dismiss").addEventListener("click", () => hideProblem());
+}
+
+/** Give who speaks; "" where nobody said. */
+function readSpeaker() {
+  return find("several").checked ? AUTO : readName("speaker");
 }
 
 /** Give the name in a field, and leave it there as it will be sent. */
@@ -322,7 +328,9 @@ function listenForViews() {
 /** Take names and token of the address; the token does not stay there to be seen. */
 function readAddress() {
   const query = new URLSearchParams(location.search);
-  find("speaker").value = query.get("speaker") ?? "";
+  const speaker = query.get("speaker") ?? "";
+  find("several").checked = speaker === AUTO;
+  find("speaker").value = speaker === AUTO ? "" : speaker;
   find("conversation-id").value = query.get("conversation") ?? "";
   find("token").value = query.get("token") ?? "";
   find("token-field").hidden = !query.has("token");

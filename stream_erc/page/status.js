@@ -22,7 +22,7 @@ export function showState(state, isLive, hasFile) {
   button.textContent = isLive ? "Stop" : hasFile ? "Play" : "Start";
   button.disabled = state === "asking" || state === "finishing";
   find("flush").disabled = !["open", "playing", "reconnecting"].includes(state);
-  for (const id of ["conversation-id", "token", "file", "use-microphone"]) {
+  for (const id of ["several", "conversation-id", "token", "file", "use-microphone"]) {
     find(id).disabled = isLive;
   }
 }
