@@ -5,8 +5,8 @@
 Of every turn of the actors 1 to 20, what GE2E, the functionals and tiny.en say of it.
 From that follows how each varies within a speaker, which is turned into 1 in every
 direction, and how much speakers differ there. Both are shrunk towards a ball: twenty
-speakers tell too little of 256 directions. Once more, a direction may point the other
-way and the last digits differ: the file's sum holds for the shipped one alone.
+speakers tell too little of 256 directions. In most of these speakers then differ alike,
+and which of them are left out is chance: another run gives another file.
 """
 
 from __future__ import annotations
