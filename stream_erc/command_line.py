@@ -31,7 +31,14 @@ TRANSCRIBED = ("table", "jsonl", "csv", "vtt", "srt", "textgrid", "png")
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line; the usage has one for each setting."""
+    """Says what is wrong in one line; the usage has one for each setting.
+
+    Options cannot be shortened: the next version may have another that begins so.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.allow_abbrev = False
 
     def error(self, message: str) -> NoReturn:
         """Leave with exit code 2."""

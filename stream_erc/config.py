@@ -148,8 +148,9 @@ class TurnConfig:
         )
         require(
             self.eager_silence_ms <= self.end_silence_ms,
-            "turns.eager_silence_ms: expected at most end_silence_ms",
-            self.eager_silence_ms,
+            "turns.end_silence_ms: expected at least eager_silence_ms, "
+            f"{self.eager_silence_ms}",
+            self.end_silence_ms,
         )
         require(
             self.end_silence_complete_ms == 0

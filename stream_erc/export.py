@@ -35,6 +35,9 @@ OF_ONE = {
 
 FORMS = ("jsonl", "csv", *OF_ONE)
 
+NAMED = 5
+"""Conversations that are named where there are too many."""
+
 
 def export(path: Path, form: str, wanted: Selection, out: TextIO) -> None:
     """Write what is wanted of a journal; a server may be writing to it.
@@ -46,10 +49,10 @@ def export(path: Path, form: str, wanted: Selection, out: TextIO) -> None:
         out: Opened with newline="".
 
     Raises:
-        JournalError: If the journal cannot be read, has no such session, or has more
-            conversations than the form can hold.
+        JournalError: If the journal cannot be read, has nothing of whom was asked for,
+            or has more conversations than the form can hold.
     """
-    entries = require_found(read_entries(path, wanted), path, wanted.session_id)
+    entries = require_found(read_entries(path, wanted), path, wanted)
     write(entries, form, wanted.since_ms or 0, out)
 
 
@@ -67,15 +70,21 @@ def write(entries: Iterable[Entry], form: str, since_ms: int, out: TextIO) -> No
 
 
 def require_found(
-    entries: Iterator[Entry], path: Path, session_id: str | None
+    entries: Iterator[Entry], path: Path, wanted: Selection
 ) -> Iterator[Entry]:
-    """Give entries on; a session that was asked for by name must have some."""
+    """Give entries on; what was asked for by name must have some."""
     is_found = False
     for entry in entries:
         is_found = True
         yield entry
-    if session_id and not is_found:
-        raise JournalError(f"{path}: expected a session of it, got {session_id!r}")
+    named = {
+        "session": wanted.session_id,
+        "conversation": wanted.conversation_id,
+        "owner": wanted.owner,
+    }
+    asked = ", ".join(f"{kind} {name!r}" for kind, name in named.items() if name)
+    if asked and not is_found:
+        raise JournalError(f"{path}: expected messages of {asked}, got none")
 
 
 def require_one_conversation(
@@ -89,9 +98,11 @@ def require_one_conversation(
     found = list(turns)
     conversations = {turn.emotion.conversation for turn in found}
     if len(conversations) > 1:
+        names = sorted(name for _, name in conversations)
+        told = ", ".join(map(repr, names[:NAMED])) + (", …" if names[NAMED:] else "")
         raise JournalError(
-            f"{form}: expected one conversation, got {len(conversations)}; choose with "
-            f"--session, --conversation, --owner"
+            f"{form}: expected one conversation, got {len(conversations)} ({told}); "
+            f"choose with --session, --conversation, --owner"
         )
     return found
 

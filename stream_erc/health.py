@@ -27,7 +27,7 @@ def ask(config: ServerConfig, path: str) -> tuple[bool, str]:
         answer = connection.getresponse()
         return answer.status == 200, answer.read().decode(errors="replace").strip()
     except (OSError, HTTPException) as error:
-        return False, f"no answer: {error}"
+        return False, f"no answer from {connection.host}:{connection.port}: {error}"
     finally:
         connection.close()
 

@@ -268,6 +268,12 @@ def test_a_bad_setting_is_one_line_on_stderr_and_exit_code_2(capfd, option, valu
     assert told.err.count("\n") == 1
 
 
+def test_an_option_cannot_be_shortened(capsys):
+    with pytest.raises(SystemExit):
+        main(["serve", "--turns.end_silence_m", "700"])
+    assert "unrecognized arguments: --turns.end_silence_m" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("cores", "threads", "n_workers"),
     [(0.5, 1, 2), (2.0, 1, 2), (7.5, 1, 7), (8.0, 2, 4), (64.0, 1, 64)],

@@ -165,7 +165,9 @@ def test_captions_of_two_microphones_share_one_clock_in_order(path):
 
 def test_captions_are_of_one_conversation(path):
     fill(path, session({}, session_id="a") + session({}, session_id="b"))
-    with pytest.raises(JournalError, match="one conversation, got 2.*--session"):
+    with pytest.raises(
+        JournalError, match="one conversation, got 2 .'a', 'b'.*--session"
+    ):
         exported(path, "vtt")
     assert exported(path, "vtt", session_id="a").count("-->") == 1
 
@@ -213,6 +215,14 @@ def test_sessions_are_chosen_by_name_conversation_and_owner(path):
     assert found(session_id="c") == {"c"}
     assert found(conversation_id="room") == {"a", "b"}
     assert found(conversation_id="room", owner="Ben") == {"b"}
+
+
+@pytest.mark.parametrize("wanted", ["session_id", "conversation_id", "owner"])
+def test_whoever_is_not_in_it_is_named(path, wanted):
+    fill(path, session({}, session_id="a", conversation_id="room"))
+    word = wanted.removesuffix("_id")
+    with pytest.raises(JournalError, match=f"expected messages of {word} 'nobody'"):
+        exported(path, "csv", **{wanted: "nobody"})
 
 
 def test_a_turn_that_was_under_way_at_that_time_is_whole(path):

@@ -36,7 +36,7 @@ pytestmark = [
 ]
 
 MINUTES = 30
-WARM_MINUTES = 5  # until all that is kept is full
+WARM_MINUTES = 15  # until the events kept for a resume, 1 MiB a session, are full
 CHUNK_S = 0.04
 LOOK_S = 5.0
 MOST_GROWTH_MB = 5.0
@@ -116,21 +116,25 @@ def check_once(heard):
 
 
 def check_times(heard, said):
-    """Every clip has its turns, which lie in it, for the same clip always alike."""
+    """Every clip has its turns, which lie in it, and none drifts."""
     assert heard[-1]["audio_ms"] == len(said.samples) * 1000 // RATE_HZ
+    halves = ({}, {})  # clip -> where in it its first turns start, ms
     found = {}
     turns = [of_type(heard, kind) for kind in ("turn.started", "turn.ended")]
     for started, ended in zip(*turns, strict=True):
         at = bisect(said.starts_ms, started["voice_start_ms"] + ROLL_MS) - 1
         length_ms = len(clip(said.names[at])) * 1000 / RATE_HZ
-        offset_ms = started["voice_start_ms"] - said.starts_ms[at]
         assert ended["end_ms"] - said.starts_ms[at] <= length_ms + ROLL_MS
-        found.setdefault(at, []).append(offset_ms)
+        found.setdefault(at, started["voice_start_ms"] - said.starts_ms[at])
     assert found.keys() == set(range(len(said.names)))
-    usual = {}
-    for at, offsets_ms in found.items():
-        first = usual.setdefault(said.names[at], offsets_ms[0])
-        assert abs(first - offsets_ms[0]) <= 2 * FRAME_MS, said.names[at]
+    for at, offset_ms in found.items():
+        half = halves[2 * at >= len(said.names)]
+        half.setdefault(said.names[at], []).append(offset_ms)
+    # What was heard before moves a start; it does so both ways.
+    drifts_ms = [
+        np.mean(halves[1][name]) - np.mean(halves[0][name]) for name in halves[0]
+    ]
+    assert abs(np.median(drifts_ms)) <= FRAME_MS
 
 
 async def hold(process, url):

@@ -69,9 +69,10 @@ async def test_over_tls_it_asks_whatever_the_certificate_says(serve, health):
 async def test_where_no_server_is_the_answer_is_no(health):
     with socket.socket() as taken:  # bound, and nobody listens
         taken.bind(("127.0.0.1", 0))
-        code, told = await health(f"ws://127.0.0.1:{taken.getsockname()[1]}/")
+        port = taken.getsockname()[1]
+        code, told = await health(f"ws://127.0.0.1:{port}/")
     assert code == 1
-    assert told.startswith("no answer: ")
+    assert told.startswith(f"no answer from 127.0.0.1:{port}: ")
 
 
 async def test_its_settings_may_come_from_the_file_of_the_server(
