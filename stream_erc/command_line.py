@@ -24,7 +24,7 @@ SHORT = {
 """Settings that also have a short name."""
 
 EXPORTED = ("jsonl", "csv", "vtt", "srt", "textgrid", "table")
-HEARING = ("vad.", "turns.", "asr.", "gates.", "emotion.")
+HEARING = ("vad.", "turns.", "asr.", "gates.", "emotion.", "speakers.")
 """Settings that a recording is transcribed by."""
 
 TRANSCRIBED = ("table", "jsonl", "csv", "vtt", "srt", "textgrid", "png")
@@ -145,7 +145,8 @@ def add_transcribe(parser: argparse.ArgumentParser) -> None:
         "Give the turns of recordings, their words and emotions, as the server would "
         "tell them. Folders are searched for all that FFmpeg decodes, films too. Two "
         "channels are two speakers of one conversation, unless they are the same. Exit "
-        "code 1: a recording failed; the others were transcribed."
+        "code 1: a recording failed, or has a result made with other settings; the "
+        "others were transcribed."
     )
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE", help="recording, or a folder")

@@ -80,9 +80,19 @@ class FinishedTurn:
         return " ".join(str(self.transcript["text"]).splitlines())
 
     @property
+    def is_rejected(self) -> bool:
+        """Whether it was judged not to be speech; it then has no emotion of anybody."""
+        return bool(self.transcript["rejected"])
+
+    @property
     def label(self) -> str:
         """Its emotion."""
         return str(self.emotion.message["label"])
+
+    @property
+    def shown_label(self) -> str:
+        """Its emotion, as people should see it."""
+        return "-" if self.is_rejected else self.label
 
     @property
     def probability(self) -> float:
@@ -154,7 +164,7 @@ def write_csv(
                 turn.ended["start_ms"],
                 turn.ended["end_ms"],
                 guard(turn.transcript["text"]),
-                str(turn.transcript["rejected"]).lower(),
+                str(turn.is_rejected).lower(),
                 turn.label,
                 *(probabilities.get(label, "") for label in EMOTIONS),
                 *(write_cell(turn.emotion.whose[name]) for name in whose),
@@ -166,13 +176,12 @@ def write_vtt(turns: Iterable[FinishedTurn], out: TextIO) -> None:
     """Write a cue for each turn that has words, in the order of their starts."""
     ordered, zero_ms = on_one_clock(turns)
     out.write("WEBVTT\n")
-    for number, turn in enumerate(ordered, 1):
-        if text := escape_vtt(turn.text):
-            start = caption_time(turn.start_ms - zero_ms, ".")
-            end = caption_time(turn.end_ms - zero_ms, ".")
-            out.write(f"\n{number}\n{start} --> {end}\n")
-            out.write(f"<v {escape_vtt(turn.speaker)}>{text}</v>\n")
-            out.write(f"[{escape_vtt(turn.label)} {percent(turn)}]\n")
+    for number, turn in enumerate((turn for turn in ordered if turn.text), 1):
+        start = caption_time(turn.start_ms - zero_ms, ".")
+        end = caption_time(turn.end_ms - zero_ms, ".")
+        out.write(f"\n{number}\n{start} --> {end}\n")
+        out.write(f"<v {escape_vtt(turn.speaker)}>{escape_vtt(turn.text)}</v>\n")
+        out.write(f"[{escape_vtt(turn.label)} {percent(turn)}]\n")
 
 
 def write_srt(turns: Iterable[FinishedTurn], out: TextIO) -> None:
@@ -193,9 +202,9 @@ def write_table(turns: Iterable[FinishedTurn], out: TextIO) -> None:
         (
             caption_time(turn.start_ms - zero_ms, ".")[:-2],
             clean(turn.speaker),
-            turn.label,
-            f"{turn.probability:.2f}",
-            "(not speech)" if turn.transcript["rejected"] else clean(turn.text),
+            turn.shown_label,
+            "-" if turn.is_rejected else f"{turn.probability:.2f}",
+            "(not speech)" if turn.is_rejected else clean(turn.text),
         )
         for turn in ordered
     ]

@@ -22,6 +22,7 @@ from .forms import (
     write_table,
     write_vtt,
 )
+from .provenance import Provenance
 from .textgrid import write_textgrid
 from .timeline import draw_png, require_matplotlib
 from .transcription import Transcription
@@ -50,13 +51,19 @@ class Results:
         folder: Gets a file for each recording; None: all go to `out`.
         out: The standard output.
         n_recordings: How many there are.
+        made_with: Fingerprint of the models and settings; see `provenance.py`.
 
     Raises:
         ConfigError: If the form cannot go there.
     """
 
     def __init__(
-        self, form: str, folder: Path | None, out: TextIO, n_recordings: int
+        self,
+        form: str,
+        folder: Path | None,
+        out: TextIO,
+        n_recordings: int,
+        made_with: str,
     ) -> None:
         if form == "png":
             require_matplotlib()
@@ -72,6 +79,7 @@ class Results:
         self._form = form
         self._folder = folder
         self._out = out
+        self._provenance = Provenance(folder, made_with) if folder else None
         self._has_headings = n_recordings > 1
         self._n_written = 0
 
@@ -83,6 +91,10 @@ class Results:
         if self._folder is None:
             return None
         return self._folder / f"{name}{SUFFIXES[self._form]}"
+
+    def is_other(self, file: Path) -> bool:
+        """Tell whether a result was made with other settings or models."""
+        return self._provenance is not None and self._provenance.is_other(file)
 
     def keep(self, name: str, recording: Path, found: Transcription) -> None:
         """Write a recording's result into the folder, whole or not at all.
@@ -104,6 +116,8 @@ class Results:
         with part.open("rb") as written_file:
             os.fsync(written_file.fileno())
         os.replace(part, file)
+        if self._provenance is not None:
+            self._provenance.note(file)
 
     def show(self, recording: Path, found: Transcription) -> None:
         """Write a recording's result behind those before it, unless it is in a file."""

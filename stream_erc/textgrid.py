@@ -57,7 +57,7 @@ def make_tiers(
         )
         yield (
             f"{speaker} emotion",
-            [(*span, turn.label) for span, turn in zip(spans, own, strict=True)],
+            [(*span, turn.shown_label) for span, turn in zip(spans, own, strict=True)],
         )
 
 

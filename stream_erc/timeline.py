@@ -31,6 +31,7 @@ COLOURS = {  # of the page, in light
 INCHES_A_SECOND = 0.08
 SHORTEST_INCHES, LONGEST_INCHES = 9.0, 80.0
 LANE_INCHES = 1.8
+TICKS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 DPI = 100
 
 _drawing = threading.Lock()  # matplotlib is not thread-safe
@@ -59,6 +60,7 @@ def draw_png(turns: Iterable[FinishedTurn], file: Path, duration_ms: int = 0) ->
     """
     # Figures made without pyplot need no display and no backend chosen.
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MultipleLocator
 
     ordered, zero_ms = on_one_clock(turns)
     end_ms = max([duration_ms, 1000, *(turn.end_ms - zero_ms for turn in ordered)])
@@ -74,12 +76,23 @@ def draw_png(turns: Iterable[FinishedTurn], file: Path, duration_ms: int = 0) ->
         for axes, (name, own) in zip(stacked, lanes.items() or [("", [])], strict=True):
             draw_lane(axes, name or "no speech", own, zero_ms)
         stacked[-1].set_xlim(0, end_ms / 1000)
+        stacked[-1].xaxis.set_major_locator(MultipleLocator(tick_s(end_ms, width)))
         stacked[-1].xaxis.set_major_formatter(lambda s, _: clock(s))
         figure.savefig(file, format="png", dpi=DPI)
 
 
+def tick_s(end_ms: int, inches: float) -> int:
+    """Choose how far the times on the axis are apart: an inch or more, if possible."""
+    fitting = (step_s for step_s in TICKS_S if end_ms / 1000 / step_s <= inches)
+    return next(fitting, TICKS_S[-1])
+
+
 def draw_lane(axes: Axes, name: str, turns: list[FinishedTurn], zero_ms: int) -> None:
-    """Draw the turns of one speaker."""
+    """Draw the turns of one speaker; what was not speech has a dash for an emotion."""
+    for turn in (turn for turn in turns if turn.is_rejected):
+        middle_s = ((turn.start_ms + turn.end_ms) / 2 - zero_ms) / 1000
+        axes.text(middle_s, len(EMOTIONS) / 2, turn.shown_label, ha="center")
+    turns = [turn for turn in turns if not turn.is_rejected]
     starts_s = [(turn.start_ms - zero_ms) / 1000 for turn in turns]
     lengths_s = [(turn.end_ms - turn.start_ms) / 1000 for turn in turns]
     for row, label in enumerate(EMOTIONS):

@@ -23,12 +23,16 @@ from .engine import Models
 from .engines import LocalEngine
 from .errors import ConfigError, RecordingError, reason
 from .forms import clean
+from .gaps import Flaws
 from .media import holds_two, length_s, read_blocks
 from .names import Name
+from .provenance import fingerprint
 from .recordings import find_files
 from .results import Results, spell
 from .transcription import Transcriber, Transcription
 from .vad import SileroVad
+
+OTHER = "other settings, models or version"
 
 MAX_RESULTS = 4
 """Recordings for each thread whose results wait for those before them."""
@@ -74,13 +78,17 @@ class Tally:
     Attributes:
         n_read: Transcribed.
         n_failed: Could not be read, or their result not be written.
+        n_flawed: Of those that were transcribed: somebody was warned of something.
         n_before: Their results were there.
+        n_other: Their results were there, but made with other settings or models.
         audio_s: Seconds of audio in those that were read.
     """
 
     n_read: int = 0
     n_failed: int = 0
+    n_flawed: int = 0
     n_before: int = 0
+    n_other: int = 0
     audio_s: float = 0.0
 
 
@@ -96,15 +104,17 @@ def transcribe(config: TranscribeConfig, settings: Settings) -> int:
     """Transcribe all recordings; one that fails does not keep the others from it.
 
     Returns:
-        0, or 1 if a recording failed.
+        0, or 1 if a recording failed, or has a result made with other settings.
 
     Raises:
         ConfigError: If there is no recording, or the results cannot go where they
             should.
         ModelError: If a model cannot be loaded.
+        OSError: If the notes of the results' folder cannot be read.
     """
     found = list_recordings(config.paths)
-    results = Results(config.form, config.folder, sys.stdout, len(found))
+    made_with = fingerprint(settings, config.speakers) if config.folder else ""
+    results = Results(config.form, config.folder, sys.stdout, len(found), made_with)
     tally = Tally()
     todo = choose(found, results, tally, overwrite=config.overwrite)
     took_s = 0.0
@@ -121,7 +131,7 @@ def transcribe(config: TranscribeConfig, settings: Settings) -> int:
             engine.close()
         took_s = time.perf_counter() - started_s
     tell(describe(tally, took_s))
-    return 1 if tally.n_failed else 0
+    return 1 if tally.n_failed or tally.n_other else 0
 
 
 def list_recordings(paths: Sequence[Path]) -> list[Recording]:
@@ -150,12 +160,19 @@ def choose(
         result = results.file_of(recording.name)
         if result is not None and result in taken:
             tally.n_failed += 1
-            tell(f"{recording.file}: expected another name than {taken[result]} has")
+            tell(
+                f"{recording.file}: would become {result}, as {taken[result]} does: "
+                f"rename one of them, or give it another --output"
+            )
             continue
         if result is not None:
             taken[result] = recording.file
         if result is None or overwrite or not result.exists():
             todo.append(recording)
+        elif results.is_other(result):
+            tally.n_other += 1
+            if tally.n_other == 1:
+                tell(f"{result}: made with {OTHER}; --overwrite makes it anew")
         else:
             tally.n_before += 1
     return todo
@@ -170,12 +187,12 @@ def work_through(
 ) -> None:
     """Transcribe as many recordings at once as turns are heard; show them in order."""
     n_threads = transcriber.n_at_once
-    waiting: deque[tuple[Recording, Future[Transcription]]] = deque()
+    waiting: deque[tuple[Recording, Future[tuple[Transcription, Flaws]]]] = deque()
 
     def take_first() -> None:
         recording, future = waiting.popleft()
         try:
-            found = future.result()
+            found, flaws = future.result()
         except (RecordingError, OSError) as error:
             tally.n_failed += 1
             tell(error if isinstance(error, RecordingError) else explain(error))
@@ -184,7 +201,7 @@ def work_through(
         tally.audio_s += found.duration_ms / 1000
         with tqdm.external_write_mode(file=sys.stdout):
             results.show(recording.file, found)
-        remark(recording, found)
+        tally.n_flawed += remark(recording, found, flaws)
 
     with ThreadPoolExecutor(n_threads, "recording") as threads, Bar(todo) as bar:
         try:
@@ -207,8 +224,8 @@ def hear_one(
     results: Results,
     speakers: Sequence[str],
     bar: Bar,
-) -> Transcription:
-    """Transcribe a recording, and keep its result.
+) -> tuple[Transcription, Flaws]:
+    """Transcribe a recording, and keep its result; tell what is wrong with the file.
 
     Raises:
         RecordingError: If it cannot be read.
@@ -219,20 +236,23 @@ def hear_one(
         names = speakers or ("channel 1", "channel 2")
     else:
         names = speakers[:1] or ("speaker",)
-    blocks = read_blocks(recording.file, is_split=is_split)
+    flaws = Flaws()
+    blocks = read_blocks(recording.file, is_split=is_split, flaws=flaws)
     found = transcriber.transcribe(spell(recording.file), names, blocks, bar.advance)
     results.keep(recording.name, recording.file, found)
-    return found
+    return found, flaws
 
 
-def remark(recording: Recording, found: Transcription) -> None:
-    """Tell what somebody should know of a result."""
+def remark(recording: Recording, found: Transcription, flaws: Flaws) -> bool:
+    """Tell what somebody should know of a result; give whether that is a warning."""
     said = [event for _, event in found.told]
-    for event in said:
-        if isinstance(event, events.Warn):
-            tell(f"{recording.file}: {event.message}")
+    warnings = list(flaws.describe())
+    warnings += [event.message for event in said if isinstance(event, events.Warn)]
+    for warning in warnings:
+        tell(f"{recording.file}: {warning}")
     if not any(isinstance(event, events.EmotionFinal) for event in said):
         tell(f"{recording.file}: no speech")
+    return bool(warnings)
 
 
 class Bar:
@@ -270,8 +290,12 @@ class Bar:
 def describe(tally: Tally, took_s: float) -> str:
     """Say what came of the recordings."""
     parts = [f"{tally.n_read} transcribed"]
+    if tally.n_flawed:
+        parts[0] += f" ({tally.n_flawed} with warnings)"
     if tally.n_before:
         parts.append(f"{tally.n_before} there before")
+    if tally.n_other:
+        parts.append(f"{tally.n_other} made with {OTHER}")
     if tally.n_failed:
         parts.append(f"{tally.n_failed} failed")
     line = ", ".join(parts)

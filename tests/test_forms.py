@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_erc.forms import Said, join_turns, write_srt, write_table
+from stream_erc.forms import Said, join_turns, write_srt, write_table, write_vtt
 from stream_erc.textgrid import fill_gaps, write_textgrid
 
 ANGRY = {"neutral": 0.18, "anger": 0.82}
@@ -190,6 +190,17 @@ def test_subrip_has_numbers_commas_and_no_other_arrow():
     assert text == zero
 
 
+def test_cues_are_numbered_without_gaps():
+    cues = [*said(0, 0, 500), *said(1, 900, 950, text=""), *said(2, 1000, 2000)]
+    told = written(write_vtt, *cues)
+    assert re.findall(r"^\d+$", told, re.MULTILINE) == ["1", "2"]
+
+
+def test_what_was_not_speech_has_no_emotion():
+    _, tiers = read_textgrid(written(write_textgrid, *said(0, 500, 1500, text="")))
+    assert dict(tiers)["Ann emotion"] == [(0, 0.5, ""), (0.5, 1.5, "-")]
+
+
 def test_the_table_has_a_line_for_each_turn_in_the_order_of_their_starts():
     text = written(
         write_table,
@@ -197,6 +208,6 @@ def test_the_table_has_a_line_for_each_turn_in_the_order_of_their_starts():
         *said(0, 1000, 7000, text="", speaker="B\x1bb", session="t"),
     )
     assert text.splitlines() == [
-        "00:00:01.0  B\N{REPLACEMENT CHARACTER}b  anger  0.82  (not speech)",
+        "00:00:01.0  B\N{REPLACEMENT CHARACTER}b  -      -     (not speech)",
         "00:00:05.0  Ann  anger  0.82  Late.",
     ]

@@ -14,8 +14,8 @@ LEARNING = ("offline.training", "offline.exporting")  # the rooms with torch
 STORIES = [  # ground floor first; a module imports only from stories below its own
     {"errors", "machine", "version", "names"},
     {"events", "option", "checksum"},
-    {"flow", "reading", "backlog", "allowance", "limits", "journal_file"}
-    | {"weights", "retelling", "cluster", "speakers"},
+    {"flow", "reading", "backlog", "allowance", "limits", "journal_file", "gaps"}
+    | {"weights", "retelling", "cluster", "speakers", "stated_end"},
     {"config", "encoder"},
     {"settings", "logs", "health", "media", "recordings", "forms"},
     {"textgrid", "timeline", "command_line", "settings_file"},
@@ -31,7 +31,7 @@ STORIES = [  # ground floor first; a module imports only from stories below its 
     {"director", "listener", "replicas"},
     {"pipeline", "metrics", "presence", "browser", "ray_pool"},
     {"inbox", "errands", "rounds", "pages", "pace", "journal", "recorder"}
-    | {"transcription"},
+    | {"transcription", "provenance"},
     {"results"},
     {"archive", "hearing", "transcribing"},
     {"session"},

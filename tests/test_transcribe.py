@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import stat
 
 import av
@@ -13,9 +14,12 @@ from recording import RATE_HZ, clip, join, silence
 from scripted_models import Loudness, ScriptedModels, sentence
 from talking import ANGRY, SAD
 
-from stream_erc import transcribing
+from stream_erc import provenance, transcribing
 from stream_erc.__main__ import main
+from stream_erc.config import DEFAULT_MODEL, EmotionConfig, Settings
+from stream_erc.provenance import NOTES
 from stream_erc.results import Results
+from stream_erc.timeline import clock, tick_s
 
 
 @pytest.fixture
@@ -23,6 +27,8 @@ def scripted(monkeypatch):
     """No real models: what is heard is told by its length."""
     monkeypatch.setattr(transcribing, "Models", lambda _: ScriptedModels())
     monkeypatch.setattr(transcribing, "SileroVad", Loudness)
+    for model in ("hearing", "understanding"):
+        monkeypatch.setattr(provenance, f"fingerprint_{model}", lambda _: "scripted")
 
 
 @pytest.fixture
@@ -128,6 +134,15 @@ def test_a_folder_is_searched_and_what_fails_is_named_and_counted(
     assert errors[-1].startswith("4 transcribed, 2 failed; ")
 
 
+def test_a_file_that_is_cut_off_is_transcribed_with_a_warning(folder, capsys, scripted):
+    file = write(folder / "a.wav", join(TALK, silence(5)))
+    file.write_bytes(file.read_bytes()[: 2 * len(TALK)])
+    code, out, errors = run(capsys, file, "--format", "csv")
+    assert (code, len(rows(out))) == (0, 2)
+    assert errors[0].startswith(f"{file}: expected sound until 8.5 s, as the file says")
+    assert errors[1].startswith("1 transcribed (1 with warnings); ")
+
+
 def test_a_table_tells_the_files_apart(folder, capsys, scripted):
     one, two = write(folder / "a.wav", TALK), write(folder / "b.wav", silence(1))
     _, out, _ = run(capsys, one, two, one)
@@ -174,6 +189,7 @@ def test_every_form_goes_into_the_folder_also_of_a_silent_file(
     assert {file for file in out.rglob("*") if file.is_file()} == {
         out / name,
         out / "below" / name,
+        out / NOTES,
     }
     assert (out / name).stat().st_size > (out / "below" / name).stat().st_size
     assert stat.S_IMODE((out / name).stat().st_mode) == 0o600
@@ -195,6 +211,13 @@ def test_a_picture_is_as_wide_as_the_conversation_is_long(
     assert sizes["long"][1] < sizes["a$b$"][1]  # one lane and two
 
 
+@pytest.mark.parametrize("seconds", [1, 7, 21, 98, 700, 5000, 90_000])
+def test_times_under_a_picture_are_whole_seconds_none_twice(seconds):
+    step_s = tick_s(seconds * 1000, 9.0)
+    shown = [clock(at_s) for at_s in range(0, seconds + 1, step_s)]
+    assert len(shown) == len({*shown}) >= 2
+
+
 def test_what_is_there_is_left_out_unless_it_is_overwritten(
     folder, tmp_path, capsys, scripted
 ):
@@ -212,6 +235,29 @@ def test_what_is_there_is_left_out_unless_it_is_overwritten(
     assert (code, errors) == (0, ["0 transcribed, 2 there before"])
     run(capsys, *arguments, "--overwrite")
     assert rows((out / "a.csv").read_text())
+
+
+def test_what_was_made_with_other_settings_is_told_apart(
+    folder, tmp_path, capsys, scripted
+):
+    write(folder / "a.wav", TALK)
+    write(folder / "b.wav", TALK)
+    out = tmp_path / "results"
+    arguments = [folder, "--format", "csv", "--output", out]
+    others = [*arguments, "--turns.end_silence_ms", "800"]
+    assert run(capsys, *arguments)[0] == 0
+    with (out / NOTES).open("a") as notes:
+        notes.write('\n{"result": "a.c')  # torn
+    code, _, errors = run(capsys, *others)
+    assert code == 1
+    assert errors[0].startswith(f"{out / 'a.csv'}: made with other settings")
+    assert "--overwrite" in errors[0]
+    assert errors[1].startswith("0 transcribed, 2 made with other settings")
+    code, _, errors = run(capsys, *arguments, "--asr.workers", "1")  # as fast as that
+    assert (code, errors) == (0, ["0 transcribed, 2 there before"])
+    assert run(capsys, *others, "--overwrite")[0] == 0
+    assert run(capsys, *others)[2] == ["0 transcribed, 2 there before"]
+    assert run(capsys, *others, "--speakers", "auto")[0] == 1
 
 
 def test_a_result_that_cannot_be_written_is_no_result(
@@ -241,7 +287,10 @@ def test_two_recordings_of_one_name_are_no_single_result(
     write(folder / "a.flac", TALK)
     code, _, errors = run(capsys, folder, "--format", "csv", "--output", tmp_path)
     assert code == 1
-    assert errors[0].startswith(f"{folder / 'a.wav'}: expected another name than ")
+    assert errors[0].startswith(
+        f"{folder / 'a.wav'}: would become {tmp_path / 'a.csv'}, as "
+        f"{folder / 'a.flac'} does: "
+    )
 
 
 @pytest.mark.parametrize(
@@ -256,6 +305,7 @@ def test_two_recordings_of_one_name_are_no_single_result(
         (["a.wav", "--speakers", "A\nB"], "A\\nB"),
         (["none"], "none"),
         (["a.wav", "--vad.onset", "2"], "vad"),
+        (["a.wav", "--speakers.most", "65"], "speakers.most"),
         (["a.wav", "--format", "elan"], "elan"),
     ],
 )
@@ -275,6 +325,16 @@ def test_what_cannot_be_done_is_told_in_one_line(
 
 
 # --- the real models --------------------------------------------------------------
+
+
+def test_another_model_is_another_fingerprint(tmp_path):
+    other = shutil.copytree(DEFAULT_MODEL, tmp_path / "model")
+    with (other / "manifest.json").open("a") as manifest:
+        manifest.write("\n")
+    settings = Settings(emotion=EmotionConfig(model=str(other)))
+    assert provenance.fingerprint(settings, ()) != provenance.fingerprint(
+        Settings(), ()
+    )
 
 
 def test_words_and_emotions_come_out(folder, capsys, models, monkeypatch):
