@@ -88,10 +88,10 @@ def tick_s(end_ms: int, inches: float) -> int:
 
 
 def draw_lane(axes: Axes, name: str, turns: list[FinishedTurn], zero_ms: int) -> None:
-    """Draw the turns of one speaker; what was not speech has a dash for an emotion."""
+    """Draw the turns of one speaker; what was not speech is a pale band."""
     for turn in (turn for turn in turns if turn.is_rejected):
-        middle_s = ((turn.start_ms + turn.end_ms) / 2 - zero_ms) / 1000
-        axes.text(middle_s, len(EMOTIONS) / 2, turn.shown_label, ha="center")
+        begin_s, end_s = (ms / 1000 for ms in (turn.start_ms, turn.end_ms))
+        axes.axvspan(begin_s - zero_ms / 1000, end_s - zero_ms / 1000, color="#eef1f0")
     turns = [turn for turn in turns if not turn.is_rejected]
     starts_s = [(turn.start_ms - zero_ms) / 1000 for turn in turns]
     lengths_s = [(turn.end_ms - turn.start_ms) / 1000 for turn in turns]
