@@ -1,7 +1,7 @@
 """bytes -> Record: the listening stages of one session, in their order.
 
 Cheap and without models but the voice detector, which many listeners share; see
-`hearing.py`.
+`intake.py`.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from .engine import Engine
 from .errands import Errands
 from .errors import BadMessage, Broken, Overloaded, SessionError, first_of
 from .flow import SAMPLE_RATE_HZ
-from .hearing import Hearing
 from .inbox import Inbox
+from .intake import Intake
 from .listener import Listener, Placed
 from .logs import SessionLog
 from .metrics import Metrics
@@ -73,7 +73,7 @@ class Session:
         retelling: Retelling,
         observes: bool,
         engine: Engine,
-        rounds: Rounds[Hearing, list[Placed]],
+        rounds: Rounds[Intake, list[Placed]],
         settings: Settings,
         metrics: Metrics,
         log: SessionLog,
@@ -228,7 +228,7 @@ class Session:
 
     async def _listen(self) -> None:
         while not self._listener.is_over:
-            hearing = await self._next_hearing()
+            hearing = await self._next_intake()
             await self._wait_for_room()
             heard_before = self._listener.heard
             placed = await self._rounds.run(hearing, at_once=not hearing.is_audio)
@@ -243,14 +243,14 @@ class Session:
             self._errands.broken.set_result(None)
         self.moves.tell()
 
-    async def _next_hearing(self) -> Hearing:
+    async def _next_intake(self) -> Intake:
         """Give what to hear next: what a pause waits for, or what came."""
         if self._listener.is_waiting:
             while (completeness := self._director.completeness) is None:
                 await self.moves.wait()
-            return Hearing(self._listener, completeness)
+            return Intake(self._listener, completeness)
         item = await self._inbox.next(self._listener.missing_samples)
-        return Hearing(self._listener, item)
+        return Intake(self._listener, item)
 
     async def _wait_for_room(self) -> None:
         """Hold the audio back while finals or the client's reading lag behind."""

@@ -20,7 +20,7 @@ from .conversation import Conversations
 from .engine import Models
 from .engines import LocalEngine
 from .errors import BadMessage, NotAllowed, Overloaded
-from .hearing import Hearing, hear_together
+from .intake import Intake, hear_together
 from .listener import Placed
 from .logs import SessionLog, fields
 from .metrics import DESKS, Metrics
@@ -74,7 +74,7 @@ class Sessions:
         self._languages = models.languages
         self._vad = vad
         self._engine = open_engine(settings, models, metrics)
-        self._rounds: Rounds[Hearing, list[Placed]] = Rounds(
+        self._rounds: Rounds[Intake, list[Placed]] = Rounds(
             partial(hear_together, vad), LISTENING_THREADS, "listen"
         )
         self._conversations = Conversations(

@@ -33,7 +33,7 @@ STORIES = [  # ground floor first; a module imports only from stories below its 
     {"inbox", "errands", "rounds", "pages", "pace", "journal", "recorder"}
     | {"transcription", "provenance"},
     {"results"},
-    {"archive", "hearing", "transcribing"},
+    {"archive", "intake", "transcribing"},
     {"session"},
     {"line", "sessions"},
     {"server"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,11 @@ from .pipeline import instruct
 from .rounds import Outcome, attempt
 from .vad import Heard, VoiceDetector
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
-class Hearing:
+class Intake:
     """What one session's listener takes in next.
 
     Attributes:
@@ -46,26 +49,26 @@ class Hearing:
         return instruct(self.listener, self.item)
 
 
-def hear_together(vad: VoiceDetector, hearings: Sequence[Hearing]) -> list[Outcome]:
+def hear_together(vad: VoiceDetector, intakes: Sequence[Intake]) -> list[Outcome]:
     """Take in what several sessions, each once, have to hear.
 
     Returns:
-        Of each what `Hearing.carry_out` gives; where one fails, the others are heard
+        Of each what `Intake.carry_out` gives; where one fails, the others are heard
         all the same.
     """
-    received = [attempt(hearing.receive) for hearing in hearings]
+    received = [attempt(intake.receive) for intake in intakes]
     heard = [
-        (hearing.listener.probability, [frame.samples for frame in frames or ()])
-        for hearing, (frames, _) in zip(hearings, received, strict=True)
+        (intake.listener.probability, [frame.samples for frame in frames or ()])
+        for intake, (frames, _) in zip(intakes, received, strict=True)
     ]
     outcomes: list[Outcome] = []
-    for hearing, (frames, deaf), (probabilities, failed) in zip(
-        hearings, received, detect(vad, heard), strict=True
+    for intake, (frames, deaf), (probabilities, failed) in zip(
+        intakes, received, detect(vad, heard), strict=True
     ):
         if error := deaf or failed:
             outcomes.append((None, error))
         else:
-            outcomes.append(attempt(hearing.carry_out, frames, probabilities))
+            outcomes.append(attempt(intake.carry_out, frames, probabilities))
     return outcomes
 
 
@@ -73,7 +76,8 @@ def detect(vad: VoiceDetector, heard: Heard) -> list[Outcome]:
     """Judge the frames of all streams together, or one by one where that fails."""
     try:
         return [(probabilities, None) for probabilities in vad.detect(heard)]
-    except Exception:
+    except Exception as error:  # each hears of its own; that of all is for the log
+        log.warning("frames of several sessions are judged one by one", exc_info=error)
         return [attempt(judge_one, vad, one) for one in heard]
 
 

@@ -8,7 +8,7 @@ from test_listener import RATE_HZ, SPEECH, listener, loudness, plain
 
 from stream_erc.events import MarkerSet, SessionEnd, TurnFlush
 from stream_erc.flow import StreamEnded
-from stream_erc.hearing import Hearing, hear_together
+from stream_erc.intake import Intake, hear_together
 
 
 class Loud:
@@ -32,7 +32,7 @@ class Frail(Loud):
 
 
 def outcomes(vad, *pairs):
-    return hear_together(vad, [Hearing(one, item) for one, item in pairs])
+    return hear_together(vad, [Intake(one, item) for one, item in pairs])
 
 
 items = st.one_of(
@@ -62,7 +62,7 @@ def test_each_gives_together_what_it_gives_alone(rounds):
             pairs, alone, outcomes(vad, *pairs), strict=True
         ):
             assert error is None
-            wanted = Hearing(one, item)
+            wanted = Intake(one, item)
             frames = wanted.receive()
             scripted = [loudness(frame.samples) for frame in frames]
             assert plain(placed) == plain(wanted.carry_out(frames, scripted))
@@ -74,12 +74,13 @@ def test_the_network_is_called_once_for_all():
     assert vad.n_calls == 1
 
 
-def test_where_the_network_fails_only_he_hears_of_it_at_whom_it_does():
+def test_where_the_network_fails_only_he_hears_of_it_at_whom_it_does(caplog):
     shout = np.full(RATE_HZ, 32_000, "<i2").tobytes()
     good, bad = listener(), listener()
     (placed, none), (nothing, error) = outcomes(Frail(), (good, SPEECH), (bad, shout))
     assert none is nothing is None
     assert isinstance(error, RuntimeError)
+    assert "judged one by one" in caplog.text  # or nobody would know of what is slow
     assert plain(placed) == plain(listener().push(SPEECH))
 
 
