@@ -51,6 +51,12 @@ def make_parser(module: str, description: str) -> argparse.ArgumentParser:
         default="set",
         help="speaker.set once the turn before has its emotion, or never",
     )
+    add_server(parser)
+    return parser
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    """Let a command line say which server is measured; see `serving_as_asked`."""
     parser.add_argument(
         "--url", help="of a server that runs already; its process is not measured"
     )
@@ -61,7 +67,6 @@ def make_parser(module: str, description: str) -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="setting of the server, as asr.threads=2; may be given again",
     )
-    return parser
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.browser import launching, root_of
 from benchmarks.dialogues import make_sessions, read_actors, read_pairs
 from benchmarks.options import (
+    add_server,
     describe,
     exit_with,
     find_clips,
@@ -120,16 +121,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, default=60.0, help="length of each (default: 60)"
     )
-    parser.add_argument(
-        "--url", help="of a server that runs already, on this machine or not"
-    )
-    parser.add_argument(
-        "--serve",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="setting of the server, as asr.threads=2; may be given again",
-    )
+    add_server(parser)
     return parser.parse_args()
 
 
