@@ -14,6 +14,10 @@ from av.audio.frame import AudioFrame
 JITTER_S = 0.05
 """Containers round timestamps, some to whole packets; less is no gap."""
 
+MAX_GAP_S = 3600.0
+"""A longer one is a clock that jumped (a stream's counter that began anew jumps by 26
+hours), and would be read as so much silence."""
+
 MISSING_S = 1.0
 """What may be missing before the end that a file states."""
 
@@ -29,8 +33,9 @@ class Flaws:
         n_gaps: Where there is nothing between frames, or before the first.
         gaps_s: How long these are, all together.
         first_gap_s: Where the first of them begins.
-        back_s: How far the timestamps first went back, to before what had come.
-        back_at_s: And where; None: nowhere.
+        jump_s: How far the timestamps first went back, to before what had come, below
+            0, or ahead by more than may be missing.
+        jump_at_s: And where; None: nowhere.
         n_undecodable: Packets that were left out.
         end_s: Where the sound ends.
         stated_end_s: Where the file says that it ends; 0: it does not say.
@@ -39,8 +44,8 @@ class Flaws:
     n_gaps: int = 0
     gaps_s: float = 0.0
     first_gap_s: float = 0.0
-    back_s: float = 0.0
-    back_at_s: float | None = None
+    jump_s: float = 0.0
+    jump_at_s: float | None = None
     n_undecodable: int = 0
     end_s: float = 0.0
     stated_end_s: float = 0.0
@@ -53,10 +58,11 @@ class Flaws:
                 f"no sound for {self.gaps_s:.1f} s{places} at {self.first_gap_s:.1f} "
                 f"s, by its timestamps: taken for silence"
             )
-        if self.back_at_s is not None:
+        if self.jump_at_s is not None:
+            way = "back" if self.jump_s < 0 else "ahead"
             yield (
-                f"its timestamps go back by {self.back_s:.1f} s at "
-                f"{self.back_at_s:.1f} s: later times may be wrong"
+                f"its timestamps go {way} by {abs(self.jump_s):.1f} s at "
+                f"{self.jump_at_s:.1f} s: later times may be wrong"
             )
         if self.n_undecodable:
             yield f"packets that cannot be decoded, left out: {self.n_undecodable}"
@@ -72,27 +78,27 @@ def fill_gaps(
 ) -> Iterator[AudioFrame]:
     """Give frames, and silence before those that begin later than the last one ended.
 
-    Frames that begin earlier are given as they are.
+    Frames that begin earlier, or `MAX_GAP_S` later, are given as they are.
 
     Args:
         frames: Of one track, as they were decoded.
         zero_s: The timestamp at which the recording begins.
-        flaws: Told of gaps, of times that go back, and of the end.
+        flaws: Told of gaps, of times that jump, and of the end.
     """
     come_s = 0.0
     for run in _join_untimed(frames):
         if (last_s := run[-1].time) is not None:
             begin_s = last_s - zero_s - sum(map(_length_s, run[:-1]))
             late_s = begin_s - come_s
-            if late_s > JITTER_S:
+            if JITTER_S < late_s <= MAX_GAP_S:
                 flaws.first_gap_s = flaws.first_gap_s if flaws.n_gaps else come_s
                 flaws.n_gaps += 1
                 flaws.gaps_s += late_s
                 for silence in _be_silent(run[0], late_s):
                     come_s += _length_s(silence)
                     yield silence
-            elif late_s < -JITTER_S and flaws.back_at_s is None:
-                flaws.back_s, flaws.back_at_s = -late_s, come_s
+            elif abs(late_s) > JITTER_S and flaws.jump_at_s is None:
+                flaws.jump_s, flaws.jump_at_s = late_s, come_s
         for frame in run:
             come_s += _length_s(frame)
             yield frame

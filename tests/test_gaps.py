@@ -201,6 +201,14 @@ def test_time_that_goes_back_is_told_once_and_nothing_is_lost():
     assert told.startswith("its timestamps go back by 1.5 s at 2.0 s: ")
 
 
+def test_a_clock_that_jumps_by_hours_makes_no_hours_of_silence():
+    ones = np.ones(RATE_HZ, np.int16)
+    heard, flaws = place(*(frame(ones, begin_s) for begin_s in (0, 95_443, 95_444)))
+    assert len(heard) == 3 * RATE_HZ and heard.all()
+    [told] = flaws.describe()
+    assert told.startswith("its timestamps go ahead by 95442.0 s at 1.0 s: ")
+
+
 def test_silence_of_unsigned_samples_is_silent():
     late = av.AudioFrame.from_ndarray(np.full((1, 100), 128, np.uint8), "u8", "mono")
     late.sample_rate, late.time_base, late.pts = RATE_HZ, Fraction(1, RATE_HZ), RATE_HZ
