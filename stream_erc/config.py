@@ -219,7 +219,11 @@ class AsrConfig:
     @property
     def n_workers(self) -> int:
         """How many turns are heard at once on this machine."""
-        return self.workers or max(2, int(usable_cores() / self.threads))
+        return self.workers_on(usable_cores())
+
+    def workers_on(self, cores: float) -> int:
+        """How many turns are heard at once where there are so many cores."""
+        return self.workers or max(2, int(cores / self.threads))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

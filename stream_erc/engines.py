@@ -10,14 +10,41 @@ from functools import partial
 from .config import EngineConfig
 from .context import Context
 from .engine import HearRequest, Models, Request, Result
+from .flow import Emotion
 from .lanes import Desk
-from .rescue import checked, hear_voice, judge_nothing
+from .rescue import Answer, checked, hear_voice, judge_nothing
 
 MAX_BATCH = 8
 """Turns understood in one call of the network."""
 
 LOOKS = 10
 """How often within `engine.hang_s` somebody looks whether a call takes so long."""
+
+
+def hearing_desk(hear: Answer, n_threads: int, config: EngineConfig) -> Desk:
+    """Put a desk in front of a recognizer that hears so many turns at once."""
+    return Desk(
+        "hear",
+        checked(hear),
+        hear_voice,
+        n_threads=n_threads,
+        max_batch=1,
+        max_stuck=config.max_stuck,
+    )
+
+
+def understanding_desk(
+    understand: Answer, prior: Emotion, config: EngineConfig
+) -> Desk:
+    """Put a desk in front of an emotion model; `prior` is its judgement of nothing."""
+    return Desk(
+        "understand",
+        checked(understand),
+        partial(judge_nothing, prior=prior),
+        n_threads=1,
+        max_batch=MAX_BATCH,
+        max_stuck=config.max_stuck,
+    )
 
 
 class LocalEngine:
@@ -40,21 +67,9 @@ class LocalEngine:
         self._models = models
         self._hang_s = config.hang_s
         self._on_restart = on_restart
-        self._hearing = Desk(
-            "hear",
-            checked(models.hear),
-            hear_voice,
-            n_threads=hear_threads,
-            max_batch=1,
-            max_stuck=config.max_stuck,
-        )
-        self._understanding = Desk(
-            "understand",
-            checked(models.understand),
-            partial(judge_nothing, prior=models.prior),
-            n_threads=1,
-            max_batch=MAX_BATCH,
-            max_stuck=config.max_stuck,
+        self._hearing = hearing_desk(models.hear, hear_threads, config)
+        self._understanding = understanding_desk(
+            models.understand, models.prior, config
         )
         self._desks = (self._hearing, self._understanding)
         self._closing = threading.Event()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from .asr import locate_weights
 from .config import Settings
+from .fingerprint import digest, fingerprint_hearing, fingerprint_understanding
 from .names import AUTO
-from .replicas import digest, fingerprint_hearing, fingerprint_understanding
 
 NOTES = ".stream-erc.jsonl"
 """In the folder: a line for each result; of two for the same one the later counts."""

@@ -19,6 +19,7 @@ from .config import Settings
 from .context import Context
 from .engine import Request, Result, require_match
 from .errors import ClusterError, ConfigError
+from .fingerprint import fingerprint_hearing, fingerprint_understanding
 from .remote import Unanswered
 from .replicas import (
     Call,
@@ -26,8 +27,6 @@ from .replicas import (
     Profile,
     Refusal,
     UnderstandingReplica,
-    fingerprint_hearing,
-    fingerprint_understanding,
     pack,
 )
 from .version import VERSION

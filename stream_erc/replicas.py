@@ -6,29 +6,21 @@ Plain classes: nothing here knows what carries calls and answers to and fro.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .asr import FILES, locate_weights
-from .checksum import read_sum
 from .config import DEFAULT_MODEL, Settings
 from .context import Context
 from .engine import Hearing, Request, Result, Understanding
-from .engines import MAX_BATCH
-from .errors import ConfigError, ModelError
+from .engines import hearing_desk, understanding_desk
+from .errors import ModelError
+from .fingerprint import fingerprint_hearing, fingerprint_understanding
 from .flow import Emotion
 from .lanes import Desk
 from .logs import open_log
-from .model_folder import MANIFEST_FILE, read_manifest
-from .rescue import checked, hear_voice, judge_nothing
 from .version import VERSION
-from .voiceprint import VOICEPRINT_SHA256, VOICES_SHA256
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +134,7 @@ class HearingReplica(Replica):
             VERSION, fingerprint, hearing.whisper.voice_size, hearing.whisper.languages
         )
         engine = settings.engine
-        desk = Desk(
-            "hear",
-            checked(hearing.hear),
-            hear_voice,
-            n_threads=settings.asr.n_workers,
-            max_batch=1,
-            max_stuck=engine.max_stuck,
-        )
+        desk = hearing_desk(hearing.hear, settings.asr.n_workers, engine)
         super().__init__(desk, profile, engine.hang_s)
 
 
@@ -170,14 +155,7 @@ class UnderstandingReplica(Replica):
             context=understanding.empty_context(),
         )
         engine = settings.engine
-        desk = Desk(
-            "understand",
-            checked(understanding.understand),
-            partial(judge_nothing, prior=understanding.prior),
-            n_threads=1,
-            max_batch=MAX_BATCH,
-            max_stuck=engine.max_stuck,
-        )
+        desk = understanding_desk(understanding.understand, understanding.prior, engine)
         super().__init__(desk, profile, engine.hang_s)
 
 
@@ -192,55 +170,12 @@ def unpack(settings: Settings) -> Settings:
     """Give settings that have travelled as they count here; open the log."""
     open_log(settings.log, logging.WARNING)
     cores = max(1.0, settings.cluster.hearing_cpus)
-    n_workers = settings.asr.workers or max(2, int(cores / settings.asr.threads))
     model = settings.emotion.model or str(DEFAULT_MODEL)
     return replace(
         settings,
-        asr=replace(settings.asr, workers=n_workers),
+        asr=replace(settings.asr, workers=settings.asr.workers_on(cores)),
         emotion=replace(settings.emotion, model=model),
     )
-
-
-def fingerprint_hearing(settings: Settings) -> str:
-    """Tell the recognizer from any other by its files and settings.
-
-    Raises:
-        ConfigError: If its files are not here, so that nobody knows them.
-        ModelError: If they are damaged, or none of a recognizer.
-    """
-    asr = settings.asr
-    folder = Path(locate_weights(asr.whisper))
-    if not folder.is_dir():
-        raise ConfigError(
-            'asr.whisper: expected "tiny.en" or a folder for engine.kind "ray", so '
-            f"that all replicas can be held to the same files, got {asr.whisper!r}"
-        )
-    return digest(
-        {
-            "files": {name: read_sum(folder / name) for name in FILES},
-            "asr": [asr.language, asr.device, asr.compute_type],
-            "gates": asdict(settings.gates),
-            "voices": [VOICEPRINT_SHA256, VOICES_SHA256],
-        }
-    )
-
-
-def fingerprint_understanding(settings: Settings) -> str:
-    """Tell the emotion model from any other by its files and settings.
-
-    Raises:
-        ModelError: If it is missing or damaged.
-    """
-    folder = Path(settings.emotion.model)
-    read_manifest(folder)  # has the sum of every file, and they are right
-    manifest = read_sum(folder / MANIFEST_FILE)
-    return digest({"manifest": manifest, "device": settings.emotion.device})
-
-
-def digest(content: Mapping[str, object]) -> str:
-    """Give the SHA-256, in hex, of something and the product's version."""
-    told = json.dumps({"version": VERSION, **content}, sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def require_same(wanted: str, got: str, what: str) -> None:

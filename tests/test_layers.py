@@ -24,7 +24,7 @@ STORIES = [  # ground floor first; a module imports only from stories below its 
     | {"layers", "completeness", "voiceprint"},
     {"model", "model_folder", "tune", "voices"},
     {"fusion", "admission"},
-    {"engine", "conversation", "degradation"},
+    {"engine", "conversation", "degradation", "fingerprint"},
     {"rescue", "terms", "wording"},
     {"lanes", "partials"},
     {"engines", "remote"},

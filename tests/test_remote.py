@@ -22,6 +22,7 @@ from stream_erc.config import DEFAULT_MODEL, AsrConfig, EmotionConfig, Settings
 from stream_erc.engine import HearRequest, Lane, Origin, UnderstandRequest
 from stream_erc.engines import InlineEngine
 from stream_erc.errors import ConfigError, ModelError
+from stream_erc.fingerprint import fingerprint_hearing, fingerprint_understanding
 from stream_erc.flow import TurnFeatures
 from stream_erc.lanes import Desk
 from stream_erc.ray_pool import find_cause, join_cluster
@@ -33,8 +34,6 @@ from stream_erc.replicas import (
     Refusal,
     Replica,
     UnderstandingReplica,
-    fingerprint_hearing,
-    fingerprint_understanding,
     pack,
     unpack,
 )
