@@ -10,7 +10,14 @@ import warnings
 import numpy as np
 import pytest
 import soxr
-from conftest import AUDIO
+from agent_cases import (
+    SENTENCE,
+    SILENCE,
+    SPEECH,
+    TIMEOUT_S,
+    assert_same,
+    finals,
+)
 from scripted_server import (
     ENDED,
     one_turn,
@@ -41,17 +48,13 @@ with warnings.catch_warnings():  # of the framework's own
     from clients.livekit_stream import as_api_error
 
 from benchmarks.rough_network import rough_network
-from clients.connection import Connection, connect
+from clients.connection import Connection
 from clients.errors import ConnectionFailed, ConnectionLost
-from clients.sources import FORMAT, decode
+from clients.sources import decode
 from stream_erc import events
 
 pytestmark = pytest.mark.filterwarnings("default")
 
-JFK = AUDIO / "speech" / "jfk.flac"
-SENTENCE = AUDIO / "speech" / "LJ001-0008.flac"
-SILENCE = bytes(32_000)
-TIMEOUT_S = 60.0
 ONCE = APIConnectOptions(max_retry=0)
 SOON = APIConnectOptions(max_retry=20, retry_interval=0.05)
 
@@ -81,42 +84,22 @@ async def hear(ears, pieces, **options):
         return [event async for event in stream]
 
 
-async def finals(url, pcm):
-    """What the plain client is told of the same audio: words and emotions."""
-    async with connect(url, audio=FORMAT, partials=False) as connection:
-        await connection.send_audio(pcm)
-        await connection.flush_turn()  # as `end_input` does
-        await connection.end()
-        said = [event async for event in connection]
-    words = {e.turn: e.text for e in said if isinstance(e, events.TranscriptFinal)}
-    kept = [e for e in said if isinstance(e, events.EmotionFinal) and words[e.turn]]
-    return [(words[e.turn], e.label, e.probabilities) for e in kept]
+def told(felt):
+    return [(e.transcript, e.label, e.probabilities) for e in felt if e.is_final]
 
 
-def assert_same(felt, expected):
-    ours = [(e.transcript, e.label, e.probabilities) for e in felt if e.is_final]
-    assert [each[:2] for each in ours] == [each[:2] for each in expected]
-    for (*_, mine), (*_, theirs) in zip(ours, expected, strict=True):
-        assert mine == pytest.approx(theirs, abs=0.001)
-
-
-@pytest.fixture(scope="module")
-def speech():
-    return decode(JFK).tobytes() + SILENCE
-
-
-async def test_words_and_feelings_are_the_servers(server_url, speech):
+async def test_words_and_feelings_are_the_servers(server_url):
     ears = STT(server_url, speaker="Ann")
     felt = listen(ears)
-    said = await hear(ears, frames(speech))
-    expected = await finals(server_url, speech)
-    assert_same(felt, expected)
+    said = await hear(ears, frames(SPEECH))
+    expected = await finals(server_url, SPEECH, is_flushed=True)
+    assert_same(told(felt), expected)
     words = [e.alternatives[0] for e in said if e.type is Kind.FINAL_TRANSCRIPT]
     assert [each.text for each in words] == [text for text, *_ in expected]
     for each in words:
         assert each.speaker_id == "Ann"
         assert 0 < each.confidence <= 1
-        assert 0 <= each.start_time < each.end_time <= len(speech) / 32_000
+        assert 0 <= each.start_time < each.end_time <= len(SPEECH) / 32_000
         assert " ".join(each.words) == each.text
         assert (
             each.metadata["emotion"]["label"]
@@ -124,7 +107,7 @@ async def test_words_and_feelings_are_the_servers(server_url, speech):
         )
     usage = [e.recognition_usage for e in said if e.type is Kind.RECOGNITION_USAGE]
     heard_s = sum(each.audio_duration for each in usage)
-    assert heard_s == pytest.approx(len(speech) / 32_000, abs=0.1)
+    assert heard_s == pytest.approx(len(SPEECH) / 32_000, abs=0.1)
 
 
 async def test_a_turn_comes_in_the_frameworks_order():
@@ -177,7 +160,9 @@ async def test_audio_of_any_form_is_understood(server_url, rate_hz, n_channels):
     ears = STT(server_url)
     felt = listen(ears)
     await hear(ears, frames(pcm, rate_hz, n_channels))
-    [(expected, *_)] = await finals(server_url, decode(SENTENCE).tobytes())
+    [(expected, *_)] = await finals(
+        server_url, decode(SENTENCE).tobytes(), is_flushed=True
+    )
     assert felt[-1].transcript.lower().split()[:3] == expected.lower().split()[:3]
 
 
@@ -261,14 +246,14 @@ async def test_without_a_server_the_framework_is_told():
         await hear(STT(url), frames(SILENCE), conn_options=ONCE)
 
 
-async def test_cut_sockets_cost_nothing(server_url, speech):
+async def test_cut_sockets_cost_nothing(server_url):
     async with rough_network(server_url) as network:
         network.budgets = [30_000, 60_000, 90_000]
         ears = STT(network.url)
         felt = listen(ears)
-        await hear(ears, frames(speech), conn_options=ONCE)
+        await hear(ears, frames(SPEECH), conn_options=ONCE)
         assert network.n_cuts == 3
-    assert_same(felt, await finals(server_url, speech))
+    assert_same(told(felt), await finals(server_url, SPEECH, is_flushed=True))
 
 
 async def test_a_closed_stream_gives_its_place_at_the_server_back():
@@ -306,7 +291,7 @@ async def test_who_overhears_changes_nothing_and_feels_the_same(server_url):
     felt = listen(ears)
     passed = [bytes(f.data) async for f in ears.overhear(live(pcm))]
     assert passed == [bytes(f.data) for f in frames(pcm)]
-    assert_same(felt, await finals(server_url, pcm))
+    assert_same(told(felt), await finals(server_url, pcm, is_flushed=True))
 
 
 async def test_who_overhears_without_a_server_changes_nothing_either(monkeypatch):

@@ -10,7 +10,14 @@ import warnings
 import numpy as np
 import pytest
 import soxr
-from conftest import AUDIO
+from agent_cases import (
+    SENTENCE,
+    SILENCE,
+    SPEECH,
+    TIMEOUT_S,
+    assert_same,
+    finals,
+)
 from scripted_server import (
     ENDED,
     one_turn,
@@ -55,16 +62,10 @@ with warnings.catch_warnings():  # of the framework's own
     )
 
 from benchmarks.rough_network import rough_network
-from clients.connection import Connection, connect
-from clients.sources import FORMAT, decode
-from stream_erc import events
+from clients.connection import Connection
+from clients.sources import decode
 
 pytestmark = pytest.mark.filterwarnings("default")
-
-JFK = AUDIO / "speech" / "jfk.flac"
-SENTENCE = AUDIO / "speech" / "LJ001-0008.flac"
-SILENCE = bytes(32_000)
-TIMEOUT_S = 60.0
 
 
 class Sink(FrameProcessor):
@@ -148,40 +149,18 @@ async def live(worker, pcm):
         await asyncio.sleep(max(0.0, due_s - time.monotonic()))
 
 
-async def finals(url, pcm):
-    """What the plain client is told of the same audio: words and emotions."""
-    async with connect(url, audio=FORMAT, partials=False) as connection:
-        await connection.send_audio(pcm)
-        await connection.end()
-        said = [event async for event in connection]
-    words = {e.turn: e.text for e in said if isinstance(e, events.TranscriptFinal)}
-    kept = [e for e in said if isinstance(e, events.EmotionFinal) and words[e.turn]]
-    return [(words[e.turn], e.label, e.probabilities) for e in kept]
-
-
 def told(sink):
     return [(f.text, f.label, f.probabilities) for f in sink.of(EmotionFrame)]
 
 
-def assert_same(one, other):
-    assert [each[:2] for each in one] == [each[:2] for each in other]
-    for (*_, ours), (*_, theirs) in zip(one, other, strict=True):
-        assert ours == pytest.approx(theirs, abs=0.001)
-
-
-@pytest.fixture(scope="module")
-def speech():
-    return decode(JFK).tobytes() + SILENCE
-
-
-async def test_every_frame_passes_and_every_emotion_is_the_servers(server_url, speech):
-    queued = [*frames(speech), TextFrame("passes")]
+async def test_every_frame_passes_and_every_emotion_is_the_servers(server_url):
+    queued = [*frames(SPEECH), TextFrame("passes")]
     sink, errors = await run(EmotionProcessor(server_url), feeding(*queued))
     kinds = (InputAudioRawFrame, TextFrame)
     passed = sink.of(*kinds)
     assert sorted(map(id, passed)) == sorted(map(id, queued))
     assert [id(f) for f in sink.of(InputAudioRawFrame)] == [id(f) for f in queued[:-1]]
-    assert_same(told(sink), await finals(server_url, speech))
+    assert_same(told(sink), await finals(server_url, SPEECH))
     assert len(told(sink)) >= 3
     assert isinstance(sink.came[0], StartFrame)
     assert isinstance(sink.came[-1], EndFrame)  # behind the last emotion
@@ -326,14 +305,14 @@ async def test_a_wrong_token_is_not_tried_again():
     assert n_tries == 1
 
 
-async def test_cut_sockets_cost_nothing(server_url, speech):
+async def test_cut_sockets_cost_nothing(server_url):
     async with rough_network(server_url) as network:
         network.budgets = [30_000, 60_000, 90_000]
         sink, errors = await run(
-            EmotionProcessor(network.url), feeding(*frames(speech))
+            EmotionProcessor(network.url), feeding(*frames(SPEECH))
         )
         assert network.n_cuts == 3
-    assert_same(told(sink), await finals(server_url, speech))
+    assert_same(told(sink), await finals(server_url, SPEECH))
     assert not errors
 
 
