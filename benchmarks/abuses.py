@@ -164,7 +164,7 @@ async def send_large_texts(abuser: Abuser) -> Met:
     while abuser.is_on:
         await socket.send(text)
         told = json.loads(await socket.recv())
-        while told["type"] not in {"error", "pong"}:  # nothing else answers a text
+        while told["type"] not in {"error", "pong"}:  # `held_back` warns
             told = json.loads(await socket.recv())
         n_asked, n_held = n_asked + 1, n_held + (told.get("code") == "text_too_long")
     await socket.close()
