@@ -228,10 +228,10 @@ class Session:
 
     async def _listen(self) -> None:
         while not self._listener.is_over:
-            hearing = await self._next_intake()
+            intake = await self._next_intake()
             await self._wait_for_room()
             heard_before = self._listener.heard
-            placed = await self._rounds.run(hearing, at_once=not hearing.is_audio)
+            placed = await self._rounds.run(intake, at_once=not intake.is_audio)
             n_heard = self._listener.heard - heard_before
             self._metrics.audio_seconds.inc(n_heard / SAMPLE_RATE_HZ)
             for position, record in placed:
