@@ -92,7 +92,7 @@ def list_faults(n_drops: int) -> dict[str, Inject]:
         "ten times too many": server_faults.overload,
         "kill -9, journal": server_faults.kill,
     }
-    for method in ("hear", "understand"):
+    for method in ("detect", "hear", "understand"):
         for fault in FAULTS:
             name = f"{method}: {fault}"
             faults[name] = partial(server_faults.spoil, method=method, fault=fault)

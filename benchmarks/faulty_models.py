@@ -1,7 +1,8 @@
-"""Models that fail at one turn of one session, in each way there is."""
+"""Models that fail once, at one session, in each way there is."""
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +18,8 @@ from stream_erc.engine import (
     UnderstandRequest,
     UnderstandResult,
 )
-from stream_erc.flow import VoiceFeatures
+from stream_erc.flow import Samples, VoiceFeatures
+from stream_erc.vad import Heard, SpeechProbability, VoiceDetector
 
 FAULTS = ("exception", "hang", "nan")
 
@@ -105,3 +107,60 @@ def spoilt(context: Any) -> Any:
     if isinstance(context, Context):
         return replace(context, memory=np.full_like(context.memory, np.nan))
     return (*context, float("nan"))  # of scripted models
+
+
+class FaultyDetector:
+    """Stands in for a voice detector whose fault shows at some frames of one stream.
+
+    What hangs goes on at the end of a `with`.
+
+    Args:
+        vad: That does everything else.
+        fault: One of `FAULTS`.
+        at: How many frames of all streams come to it before.
+    """
+
+    def __init__(self, vad: VoiceDetector, fault: str, at: int) -> None:
+        """Spoil what `vad` answers."""
+        self._vad = vad
+        self._fault = fault
+        self._n_before = at
+        self._victim: Sequence[Samples] | None = None
+        self._lock = threading.Lock()
+        self._may_go_on = threading.Event()
+
+    @property
+    def has_shown(self) -> bool:
+        """Whether the fault has come."""
+        return self._victim is not None
+
+    def __enter__(self) -> FaultyDetector:
+        """Let what hangs hang."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let it go on."""
+        self._may_go_on.set()
+
+    def stream(self) -> SpeechProbability:
+        """Give a detector for one stream, with a memory of its own."""
+        return self._vad.stream()
+
+    def detect(self, heard: Heard) -> list[list[float]]:
+        """Answer as the detector does, or not at all."""
+        if self._is_spoilt(heard):
+            if self._fault == "exception":
+                raise ZeroDivisionError("a bug")
+            if self._fault == "nan":
+                return [[math.nan] * len(frames) for _, frames in heard]
+            self._may_go_on.wait()
+        return self._vad.detect(heard)
+
+    def _is_spoilt(self, heard: Heard) -> bool:
+        with self._lock:
+            if self._victim is None:
+                coming = [frames for _, frames in heard if frames]
+                if coming and self._n_before <= 0:
+                    self._victim = coming[0]
+                self._n_before -= sum(map(len, coming))
+            return any(frames is self._victim for _, frames in heard)

@@ -198,7 +198,7 @@ def compare(told: Sequence[Heard], kept: Counter[tuple[str, Any, Any]]) -> Verdi
 
 
 async def spoil(scene: Scene, method: str, fault: str) -> Injection:
-    """Let a model fail at one turn of one of two sessions at the same time."""
+    """Let a model fail once, at one of two sessions at the same time."""
     program = ("-m", "benchmarks.faulty_server", method, fault)
     async with serving([PATIENT, f"--engine.hang_s={HANG_S}"], program) as server:
         both = await asyncio.gather(
@@ -206,4 +206,6 @@ async def spoil(scene: Scene, method: str, fault: str) -> Injection:
         )
     verdicts = [judge(heard, scene.words) for heard in both]
     is_survived = all(map(has_ended, both))
-    return Injection(1, int(is_survived), sum(verdicts, Verdict()))
+    warnings = (one for heard in both for one in heard if isinstance(one, events.Warn))
+    note = ", ".join(sorted({warning.code for warning in warnings}))
+    return Injection(1, int(is_survived), sum(verdicts, Verdict()), note)

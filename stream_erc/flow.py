@@ -250,7 +250,10 @@ class TurnEnded:
 
 @dataclass(frozen=True, slots=True)
 class AudioAltered:
-    """Samples that could not be taken as they came; told once a kind."""
+    """Samples that could not be taken as they came, or not be judged as they should.
+
+    Told once a kind; of the voice detector, whenever it begins to fail.
+    """
 
     code: str
     message: str

@@ -25,7 +25,7 @@ from .flow import (
     StreamEnded,
 )
 from .turns import TurnBuilder
-from .vad import SpeechProbability, VoiceGate
+from .vad import SpeechProbability, VoiceGate, guess_voice
 
 Placed = tuple[int, Record]
 """A record, and how many samples had been heard when it was made."""
@@ -76,6 +76,7 @@ class Listener:
         self._turns = TurnBuilder(settings.turns, speaker)
         self._steps: deque[Step] = deque()  # not yet taken
         self._heard = 0  # samples judged by the voice detector
+        self._is_guessing = False
         self._is_over = False
 
     @property
@@ -92,6 +93,11 @@ class Listener:
     def is_waiting(self) -> bool:
         """Whether nothing more is heard before `judge` is called."""
         return self._turns.is_waiting
+
+    @property
+    def is_guessing(self) -> bool:
+        """Whether the voice detector has failed at the last frames."""
+        return self._is_guessing
 
     @property
     def is_over(self) -> bool:
@@ -115,10 +121,31 @@ class Listener:
             self._tap(samples)
         return self._framer.push(samples)
 
+    def settle(self) -> list[Frame]:
+        """Take nothing more before the next cut.
+
+        Returns:
+            The frames of what was held back, for `hear`, which must come next.
+        """
+        samples = self._decoder.settle()
+        if self._tap:
+            self._tap(samples)
+        return self._framer.push(samples) + self._framer.cut()
+
     def hear(
-        self, frames: Sequence[Frame], probabilities: Sequence[float]
+        self, frames: Sequence[Frame], probabilities: Sequence[float] | None
     ) -> list[Placed]:
-        """Hear frames; `probabilities` has P(speech) of each."""
+        """Hear frames.
+
+        Args:
+            frames: As they were received.
+            probabilities: P(speech) of each; None: the voice detector has failed, and
+                what is loud is taken for a voice.
+        """
+        if frames:
+            self._note_failure(is_failure=probabilities is None)
+        if probabilities is None:
+            probabilities = [guess_voice(frame.samples) for frame in frames]
         return self._take(self._hearing(frames, probabilities))
 
     def judge(self, completeness: Completeness) -> list[Placed]:
@@ -155,6 +182,17 @@ class Listener:
             records += self._steps.popleft()()
         return records
 
+    def _note_failure(self, *, is_failure: bool) -> None:
+        """Tell once that the voice detector fails, until it works again."""
+        if is_failure and not self._is_guessing:
+            warning = AudioAltered(
+                "not_detected",
+                "audio: expected to tell voices from noise, got a failure here, which "
+                "is logged; what is loud is taken for a voice",
+            )
+            self._steps.append(telling(self._heard, warning))
+        self._is_guessing = is_failure
+
     def _judge(self, frames: Sequence[Frame]) -> list[float]:
         return [self.probability(frame.samples) for frame in frames]
 
@@ -165,10 +203,7 @@ class Listener:
         return [partial(self._hear, *one) for one in judged]
 
     def _cutting(self, reason: Reason) -> list[Step]:
-        samples = self._decoder.settle()
-        if self._tap:
-            self._tap(samples)
-        frames = self._framer.push(samples) + self._framer.cut()
+        frames = self.settle()
         heard = self._hearing(frames, self._judge(frames))
         return [*heard, partial(self._cut, reason)]
 

@@ -34,6 +34,9 @@ LIMITS = {
 DESKS = ("hear", "understand")
 """Where requests wait for a model."""
 
+DETECT = "detect"
+"""Where voices are detected; its threads hang and are replaced as those of desks."""
+
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.5)
 
@@ -108,7 +111,7 @@ class Metrics:
         self.warnings = counter(
             "stream_erc_warnings", "Warnings told to clients", ["code"]
         )
-        for code in ("not_transcribed", "not_judged"):
+        for code in ("not_transcribed", "not_judged", "not_detected"):
             self.warnings.labels(code)
         self.limited = counter(
             "stream_erc_limited", "How often a limit was reached", ["limit"]
@@ -150,6 +153,7 @@ class Metrics:
         for desk in DESKS:
             self.restarts.labels(desk)
             self.retries.labels(desk)
+        self.restarts.labels(DETECT)
 
     def _register_archive(self) -> None:
         counter = partial(Counter, registry=self.registry)

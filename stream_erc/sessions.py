@@ -20,10 +20,10 @@ from .conversation import Conversations
 from .engine import Models
 from .engines import LocalEngine
 from .errors import BadMessage, NotAllowed, Overloaded
-from .intake import Intake, hear_together
+from .intake import Intake, JointIntake
 from .listener import Placed
 from .logs import SessionLog, fields
-from .metrics import DESKS, Metrics
+from .metrics import DESKS, DETECT, Metrics
 from .pipeline import open_session
 from .remote import Pool, RemoteEngine
 from .retelling import Retelling
@@ -75,7 +75,11 @@ class Sessions:
         self._vad = vad
         self._engine = open_engine(settings, models, metrics)
         self._rounds: Rounds[Intake, list[Placed]] = Rounds(
-            partial(hear_together, vad), LISTENING_THREADS, "listen"
+            partial(JointIntake, vad),
+            LISTENING_THREADS,
+            DETECT,
+            settings.engine,
+            metrics.count_restart,
         )
         self._conversations = Conversations(
             models.empty_context,
@@ -107,7 +111,7 @@ class Sessions:
     @property
     def trouble(self) -> str | None:
         """Why turns may be told without the models; None: nothing is known."""
-        return self._engine.trouble
+        return self._engine.trouble or ("stuck" if self._rounds.is_stuck else None)
 
     @property
     def is_draining(self) -> bool:

@@ -30,6 +30,7 @@ from .flow import (
 SILERO = Path(__file__).parent / "assets" / "silero_vad_16k_op15.onnx"
 SILERO_SHA256 = "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49"
 CONTEXT_SAMPLES = 64  # of the frame before, which Silero wants in front
+LOUD = 0.00316  # root mean square, -50 dB of full scale; see docs/decisions.md
 
 SpeechProbability = Callable[[Samples], float]
 """One frame in, P(speech) in [0, 1] out. Silero in production, a script in tests."""
@@ -41,6 +42,11 @@ Memory = tuple[NDArray[np.float32], NDArray[np.float32]]
 """The network's state, shape (2, 1, 128), and the last samples it was shown."""
 
 RATE = np.array(SAMPLE_RATE_HZ, np.int64)
+
+
+def guess_voice(samples: Samples) -> float:
+    """Give P(speech) where the network has failed: 1 where it is loud, or else 0."""
+    return float(np.sqrt(np.mean(samples**2)) >= LOUD)
 
 
 class VoiceDetector(Protocol):
@@ -81,6 +87,9 @@ class SileroVad:
         """Give P(speech) of the frames of several streams; where it fails, none moves.
 
         A short frame is filled with silence.
+
+        Raises:
+            FloatingPointError: If a number of the network's is none.
         """
         memories = [stream.memory for stream, _ in heard]
         found: list[list[float]] = [[] for _ in heard]
@@ -108,6 +117,8 @@ class SileroVad:
         probabilities, states = self._session.run(
             None, {"input": windows, "state": states, "sr": RATE}
         )
+        if not np.isfinite(states).all():  # a stream would be deaf from here on
+            raise FloatingPointError("vad: expected finite states, got others")
         lasts = windows[:, -CONTEXT_SAMPLES:].copy()  # a part would keep the whole
         return probabilities[:, 0].tolist(), [
             (states[:, n : n + 1], last) for n, last in enumerate(lasts)

@@ -7,7 +7,7 @@ time passes when there is nothing to do, models answer as `director_cases` has i
 import asyncio
 import selectors
 from collections import deque
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 
 from director_cases import answer, is_partial
 from scripted_models import Loudness, ScriptedModels
@@ -16,8 +16,9 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
 from websockets.http11 import Request
 
-from stream_erc import events, rounds, sessions
+from stream_erc import events, sessions
 from stream_erc.admission import Admission
+from stream_erc.rounds import Rounds
 from stream_erc.server import Server
 
 GONE = 1006
@@ -53,21 +54,6 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
     def time(self):
         return self._instant.passed_s
-
-
-class Inline(Executor):
-    """Stands in for threads."""
-
-    def __init__(self, *_):
-        pass
-
-    def submit(self, work, *arguments):
-        future = Future()
-        try:
-            future.set_result(work(*arguments))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 class DelayedEngine:
@@ -217,7 +203,8 @@ class World:
 
     def __init__(self, settings, monkeypatch):
         monkeypatch.setattr(sessions, "LocalEngine", DelayedEngine)
-        monkeypatch.setattr(rounds, "ThreadPoolExecutor", Inline)
+        monkeypatch.setattr(Rounds, "_hire", lambda _: None)  # no threads:
+        monkeypatch.setattr(Rounds, "_send", Rounds._travel)
         self.server = Server(
             settings, Admission(settings.server), ScriptedModels(), Loudness()
         )

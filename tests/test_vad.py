@@ -13,7 +13,7 @@ from stream_erc.config import VadConfig
 from stream_erc.errors import ModelError
 from stream_erc.flow import FRAME_SAMPLES, Frame, JudgedFrame, VoiceEdge
 from stream_erc.rounds import TOGETHER
-from stream_erc.vad import SILERO, SileroVad, VoiceGate
+from stream_erc.vad import SILERO, SileroVad, VoiceGate, guess_voice
 
 CLIP = AUDIO / "ravdess" / "03-01-05-01-02-02-24.flac"
 
@@ -279,3 +279,20 @@ def test_every_frame_comes_out_once_in_order_before_its_edges(probabilities):
     starts = [item.frame.start for item in items if isinstance(item, JudgedFrame)]
     assert starts == [FRAME_SAMPLES * n for n in range(len(probabilities))]
     assert not items or isinstance(items[0], JudgedFrame)
+
+
+def test_a_stream_that_would_be_deaf_from_here_on_does_not_move(vad):
+    frames = clip_frames()[28:40]
+    streams = [vad.stream(), vad.stream()]
+    state, last = streams[1].memory
+    streams[1].memory = np.full_like(state, np.nan), last
+    with pytest.raises(FloatingPointError, match="vad: expected finite states"):
+        vad.detect([(stream, frames) for stream in streams])
+    assert not streams[0].memory[0].any()
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"), [(0.0, 0.0), (0.003, 0.0), (0.004, 1.0)]
+)
+def test_without_the_network_what_is_loud_is_taken_for_a_voice(level, expected):
+    assert guess_voice(np.full(FRAME_SAMPLES, level, np.float32)) == expected
