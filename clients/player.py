@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from clients.connection import Connection
 from clients.conversation import Played
 from clients.errors import UnplayableFile
 from clients.schedule import CHUNK_S, Pace
-from clients.sources import RATE_HZ, Line, Pcm16, load
+from clients.sources import RATE_HZ, Line, Pcm16, find_flaws, load
 
 CHUNK_SAMPLES = round(CHUNK_S * RATE_HZ)
 
@@ -26,6 +27,7 @@ class Player:
         pace: When it goes.
         gap_s: Silence after each line.
         leave_out: Told of each line that cannot be played.
+        warn: Told what is wrong with a file that is played.
         note: Told of each line that goes out as text.
         stopping: Set where nothing more is to be played.
         played: What was played where.
@@ -35,10 +37,12 @@ class Player:
     pace: Pace
     gap_s: float
     leave_out: Callable[[UnplayableFile], None]
+    warn: Callable[[str], None]
     note: Callable[[str], None]
     stopping: asyncio.Event
     played: list[Played] = field(default_factory=list)
     _n_samples: int = 0
+    _told: set[Path] = field(default_factory=set)  # of what is wrong with these
     _noise: np.random.Generator = field(
         default_factory=lambda: np.random.default_rng(0)
     )
@@ -75,10 +79,16 @@ class Player:
         if line.audio is None:
             return None
         try:
-            return await asyncio.to_thread(load, line)
+            samples = await asyncio.to_thread(load, line)
+            flaws = await asyncio.to_thread(find_flaws, line.audio)
         except UnplayableFile as error:
             self.leave_out(error)
             return None
+        if line.audio not in self._told:
+            self._told.add(line.audio)
+            for flaw in flaws:
+                self.warn(f"{line.audio}: {flaw}")
+        return samples
 
     async def _play_line(self, line: Line, samples: Pcm16) -> None:
         begin_ms = self._n_samples * 1000 / RATE_HZ

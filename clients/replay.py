@@ -2,9 +2,10 @@
 
     python -m clients.replay FILE|CORPUS.jsonl ...
 
-Plain files make one conversation, in order. A corpus (JSON Lines: dialogue, turn,
-speaker, text, audio, start_s, end_s, emotion) makes one per dialogue; a line with text
-and no audio goes into the context unheard.
+Plain files make one conversation, in order. They are read as `stream-erc transcribe`
+reads them: silence stands where one has no sound, and stderr says so. A corpus (JSON
+Lines: dialogue, turn, speaker, text, audio, start_s, end_s, emotion) makes one per
+dialogue; a line with text and no audio goes into the context unheard.
 """
 
 from __future__ import annotations
@@ -167,6 +168,7 @@ async def replay_dialogue(
             pace,
             config.gap_s,
             partial(leave_out, outcome=outcome),
+            complain,
             view.note,
             stopping,
         )

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import av
 import msgspec
 import numpy as np
-from av.audio.resampler import AudioResampler
-from av.audio.stream import AudioStream
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from clients.errors import UnplayableFile
+from stream_erc.errors import RecordingError, reason
 from stream_erc.events import AudioFormat
+from stream_erc.gaps import Flaws
+from stream_erc.media import read_blocks
 
 RATE_HZ = 16_000
 FORMAT = AudioFormat(encoding="pcm_s16le", sample_rate=RATE_HZ, channels=1)
@@ -78,7 +78,7 @@ def read_corpus(
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        yield UnplayableFile(f"{file}: {explain(error)}")
+        yield UnplayableFile(f"{file}: expected a corpus, got: {reason(error)}")
         return
     if not text.strip():
         yield UnplayableFile(f"{file}: expected a corpus, got an empty file")
@@ -136,70 +136,42 @@ def look(file: Path) -> None:
         UnplayableFile: If not.
     """
     try:
-        first = next(decode_blocks(file), None)
-    except (OSError, ValueError, av.error.FFmpegError) as error:
-        raise UnplayableFile(f"{file}: {explain(error)}") from error
-    if first is None:
-        raise UnplayableFile(f"{file}: holds no audio")
+        next(read_blocks(file, is_split=False))
+    except RecordingError as error:
+        raise UnplayableFile(str(error)) from error
 
 
-@lru_cache(maxsize=2)  # lines of a corpus often cut one file, or one per speaker
 def decode(file: Path) -> Pcm16:
-    """Decode any audio file, or the first sound track of a video.
+    """Decode any audio file, or the first sound track of a video, mixed to mono.
 
-    FFmpeg (PyAV) reads it and resamples it. Packets that it cannot decode are left
-    out, as players do, so a scratch in a file does not lose the rest.
+    It is read as `stream-erc transcribe` reads it, so that both find the same times.
 
     Returns:
-        Shape (n_samples,), 16 kHz, mixed to mono, read-only, n_samples > 0.
+        Shape (n_samples,), 16 kHz, read-only, n_samples > 0.
 
     Raises:
         UnplayableFile: If the file is missing, empty or not audio.
     """
+    return read(file)[0]
+
+
+def find_flaws(file: Path) -> tuple[str, ...]:
+    """Say what is wrong with a file that can be played; none of one that is whole.
+
+    Raises:
+        UnplayableFile: If it cannot.
+    """
+    return read(file)[1]
+
+
+@lru_cache(maxsize=2)  # lines of a corpus often cut one file, or one per speaker
+def read(file: Path) -> tuple[Pcm16, tuple[str, ...]]:
+    """Give what `decode` and `find_flaws` give."""
+    flaws = Flaws()
     try:
-        blocks = list(decode_blocks(file))
-    except (OSError, ValueError, av.error.FFmpegError) as error:
-        raise UnplayableFile(f"{file}: {explain(error)}") from error
-    samples: Pcm16 = np.concatenate([np.zeros(0, np.int16), *blocks])
-    if not len(samples):
-        raise UnplayableFile(f"{file}: holds no audio")
+        blocks = list(read_blocks(file, is_split=False, flaws=flaws))
+    except RecordingError as error:
+        raise UnplayableFile(str(error)) from error
+    samples: Pcm16 = np.concatenate(blocks, axis=1)[0]
     samples.flags.writeable = False
-    return samples
-
-
-def decode_blocks(file: Path) -> Iterator[Pcm16]:
-    """Give the file's audio block by block."""
-    if file.stat().st_size == 0:
-        raise UnplayableFile(f"{file}: is empty")
-    resampler = AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
-    with av.open(str(file), metadata_errors="ignore") as container:
-        if not container.streams.audio:
-            raise UnplayableFile(f"{file}: has no audio in it")
-        track = container.streams.audio[0]
-        for frame in readable_frames(container.demux(track)):
-            for block in resampler.resample(frame):
-                yield block.to_ndarray().astype(np.int16, copy=False).reshape(-1)
-        for block in resampler.resample(None):
-            yield block.to_ndarray().astype(np.int16, copy=False).reshape(-1)
-
-
-def readable_frames(
-    packets: Iterable[av.Packet[AudioStream]],
-) -> Iterator[av.AudioFrame]:
-    """Give the frames of the packets that can be decoded."""
-    for packet in packets:
-        try:
-            yield from packet.decode()
-        except av.error.InvalidDataError:
-            continue
-
-
-def explain(error: Exception) -> str:
-    """Say in a few words, without the path, why a file cannot be read."""
-    if isinstance(error, UnicodeDecodeError):
-        return "is not UTF-8 text"
-    if isinstance(error, av.error.InvalidDataError):
-        return "is not audio"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error)
+    return samples, tuple(flaws.describe())

@@ -109,10 +109,11 @@ def test_every_module_has_its_story():
 
 
 @pytest.mark.parametrize("path", files("clients"), ids=label)
-def test_clients_know_the_wire_and_nothing_else_of_the_product(path):
+def test_clients_know_the_wire_and_how_files_are_read_and_nothing_else(path):
     for package, module in imports(path):
         assert package not in {"offline", "benchmarks"}
-        assert package != "stream_erc" or module in {"events", "errors"}
+        known = {"events", "errors", "media", "gaps"}
+        assert package != "stream_erc" or module in known
 
 
 @pytest.mark.parametrize("path", files("offline"), ids=label)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from scripted_server import (
     say,
     scripted_server,
 )
+from test_gaps import noise, write
 
 from clients import replay
 from clients.sources import RATE_HZ, decode
@@ -217,8 +219,22 @@ async def test_a_corpus_with_a_missing_file_and_a_broken_line_plays_the_rest(
         assert await run(url, corpus, "--json") == 1
     errors = capsys.readouterr().err.splitlines()
     assert errors[0].startswith(f"{corpus}:3: ")
-    assert errors[1] == f"{tmp_path / 'gone.flac'}: No such file or directory"
+    gone = tmp_path / "gone.flac"
+    assert errors[1] == f"{gone}: expected audio, got: no such file or directory"
     assert len(audio_between(heard)[1]) == len(decode(SHORT)) + RATE_HZ
+
+
+async def test_a_gap_is_played_as_silence_and_told_once(tmp_path, capsys):
+    film = write(tmp_path / "a.mkv", (0, noise(0.1)), (0.4, noise(0.1)))
+    corpus = write_corpus(tmp_path, *[{"audio": str(film)}] * 2)
+    heard = []
+    async with scripted_server(recorder(heard)) as url:
+        assert await run(url, corpus, "--gap-s", "0", "--json") == 0
+    _, audio, _ = audio_between(heard)
+    once = np.concatenate([noise(0.1), np.zeros(RATE_HZ * 3 // 10), noise(0.1)])
+    assert np.array_equal(audio, np.tile(once, 2))
+    [told] = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"{film}: no sound for 0.3 s at 0.1 s, ")
 
 
 async def test_files_are_looked_at_before_a_session_is_opened(tmp_path, capsys):
@@ -227,7 +243,7 @@ async def test_files_are_looked_at_before_a_session_is_opened(tmp_path, capsys):
         assert await run(url, tmp_path / "none.wav", "--json") == 1
     assert heard == []
     assert capsys.readouterr().err == (
-        f"{tmp_path / 'none.wav'}: No such file or directory\n"
+        f"{tmp_path / 'none.wav'}: expected audio, got: no such file or directory\n"
     )
 
 
@@ -332,7 +348,10 @@ def test_a_client_starts_without_models_or_what_runs_them():
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "[] ['stream_erc.events', 'stream_erc.names']"
+    assert done.stdout.split("] [")[0] == "["
+    loaded = re.findall(r"stream_erc\.(\w+)", done.stdout)
+    files = {"errors", "flow", "gaps", "media", "stated_end"}
+    assert set(loaded) == {"events", "names"} | files
 
 
 async def test_whoever_closes_stdout_gets_no_traceback():

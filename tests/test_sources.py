@@ -7,9 +7,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from test_gaps import noise, write
 
 from clients.errors import UnplayableFile
-from clients.sources import RATE_HZ, Line, decode, load, read_corpus
+from clients.sources import RATE_HZ, Line, decode, find_flaws, load, read_corpus
+from stream_erc.media import read_blocks
 
 AUDIO = Path(__file__).parent / "audio"
 JFK = AUDIO / "speech" / "jfk.flac"
@@ -65,6 +67,19 @@ def test_a_file_that_breaks_off_gives_what_there_is(tmp_path):
     assert np.array_equal(broken[:RATE_HZ], whole[:RATE_HZ])
 
 
+@pytest.mark.parametrize("begins_s", [(0, 4, 6), (3,)], ids=["gaps", "late"])
+def test_what_a_file_has_keeps_its_time_as_in_a_transcript(tmp_path, begins_s):
+    pieces = [(begin_s, noise(1)) for begin_s in begins_s]
+    film = write(tmp_path / "a.mkv", *pieces, has_pictures=True)
+    samples = decode(film)
+    for begin_s in begins_s:
+        assert np.array_equal(samples[begin_s * RATE_HZ :][:RATE_HZ], noise(1))
+    blocks = list(read_blocks(film, is_split=False))
+    assert np.array_equal(samples, np.concatenate(blocks, axis=1)[0])
+    [told] = find_flaws(film)
+    assert told.startswith("no sound for ")
+
+
 def write_silent_film(file):
     """A video without a sound track."""
     with av.open(str(file), "w") as film:
@@ -85,14 +100,15 @@ def test_what_is_not_audio_is_named_with_the_reason(tmp_path):
     for name in ("empty.wav", "text.wav", "header.wav", "film.mp4", "none.wav", "."):
         with pytest.raises(UnplayableFile) as error:
             decode(tmp_path / name)
-        reasons[name] = str(error.value).removeprefix(f"{tmp_path / name}: ")
+        told = str(error.value).removeprefix(f"{tmp_path / name}: expected audio, ")
+        reasons[name] = told
     assert reasons == {
-        "empty.wav": "is empty",
-        "text.wav": "is not audio",
-        "header.wav": "holds no audio",
-        "film.mp4": "has no audio in it",
-        "none.wav": "No such file or directory",
-        ".": "Is a directory",
+        "empty.wav": "got: invalid data found when processing input",
+        "text.wav": "got: invalid data found when processing input",
+        "header.wav": "got not one sample of it",
+        "film.mp4": "got: no sound track",
+        "none.wav": "got: no such file or directory",
+        ".": "got: is a directory",
     }
 
 
@@ -157,8 +173,8 @@ def test_a_corpus_that_is_none_is_named(tmp_path):
     binary.write_bytes(b"\xff\xfe\x00")
     for file, reason in (
         (empty, "got an empty file"),
-        (binary, "is not UTF-8 text"),
-        (tmp_path / "none.jsonl", "No such file or directory"),
+        (binary, "got: text that is not UTF-8"),
+        (tmp_path / "none.jsonl", "got: no such file or directory"),
     ):
         (problem,) = read_corpus(file)
         assert str(problem).startswith(f"{file}: ")
