@@ -203,7 +203,7 @@ def transcribe_files(options: argparse.Namespace) -> int:
         paths=tuple(options.files),
         speakers=options.speakers,
         form=options.format,
-        folder=options.output,
+        folder=options.out,
         overwrite=options.overwrite,
     )
     return transcribe(config, settings)

@@ -160,7 +160,7 @@ def add_transcribe(parser: argparse.ArgumentParser) -> None:
     )
     add("--format", choices=TRANSCRIBED, default="table", help="(default: table)")
     add(
-        "--output",
+        "--out",
         type=Path,
         metavar="DIR",
         help="write a file for each recording; those whose file is there are left out",

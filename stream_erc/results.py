@@ -71,11 +71,11 @@ class Results:
             form == "png" or n_recordings > 1 and form not in JOINED
         ):
             raise ConfigError(
-                f"--format {form}: expected --output DIR, got "
+                f"--format {form}: expected --out DIR, got "
                 f"{n_recordings} recordings for the standard output"
             )
         if folder is not None and folder.exists() and not folder.is_dir():
-            raise ConfigError(f"--output: expected a folder, got the file {folder}")
+            raise ConfigError(f"--out: expected a folder, got the file {folder}")
         self._form = form
         self._folder = folder
         self._out = out

@@ -162,7 +162,7 @@ def choose(
             tally.n_failed += 1
             tell(
                 f"{recording.file}: would become {result}, as {taken[result]} does: "
-                f"rename one of them, or give it another --output"
+                f"rename one of them, or give it another --out"
             )
             continue
         if result is not None:

@@ -1,9 +1,11 @@
 """Recordings -> a corpus file: the real models on real speech, and what goes wrong."""
 
+import argparse
 import json
 import os
 import shutil
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offline.__main__ import main
-from offline.commands.transcribe import list_settings
+from offline.commands.transcribe import add_arguments, list_settings
 from offline.corpora.form import Utterance, read_corpus
 from offline.transcription import journal, transcriber
 from offline.transcription.cutting import cut_channel
@@ -23,6 +25,7 @@ from offline.transcription.journal import GrowingCorpus
 from offline.transcription.recordings import Recording, find_recordings
 from stream_erc import events
 from stream_erc.asr import context_s
+from stream_erc.command_line import add_transcribe
 from stream_erc.config import AsrConfig, Settings
 from stream_erc.conversation import Conversation
 from stream_erc.engines import InlineEngine
@@ -457,7 +460,7 @@ def test_what_is_done_is_not_read_again_with_or_without_a_voice(
     ("option", "value", "complaint"),
     [
         ("--channels", "split", "expected channels 'mix', with which it was begun"),
-        ("--compute-type", "float32", "expected asr.compute_type 'int8'"),
+        ("--asr.compute_type", "float32", "expected asr.compute_type 'int8'"),
         ("--config", "[vad]\nonset = 0.6", "expected vad.onset 0.5"),
     ],
 )
@@ -473,6 +476,25 @@ def test_other_settings_do_not_go_on(tmp_path, calls, capsys, option, value, com
     assert out.read_bytes() == before
 
 
+def options_of(parser):
+    """Each option, and what it takes."""
+    found = {}
+    for action in parser._actions:
+        found |= dict.fromkeys(action.option_strings, action.type)
+    return found
+
+
+def test_what_both_commands_have_has_one_name():
+    ours, theirs = argparse.ArgumentParser(), argparse.ArgumentParser()
+    add_arguments(ours)
+    add_transcribe(theirs)
+    assert ours.parse_args(["a", "--out", "b"]).files == [Path("a")]
+    own = {"--batch", "--channels", "--strict"}  # a corpus file's alone
+    assert options_of(ours).items() - options_of(theirs).items() == {
+        (name, int if name == "--batch" else None) for name in own
+    }
+
+
 def test_what_changes_no_word_may_change_between_runs():
     other = Settings(asr=AsrConfig(device="cuda", threads=7, workers=1))
     assert list_settings(other, "mix") == list_settings(Settings(), "mix")
@@ -482,8 +504,8 @@ def test_what_changes_no_word_may_change_between_runs():
     ("options", "complaint"),
     [
         (["--batch", "0"], "--batch: expected at least 1, got 0"),
-        (["--threads", "0"], "asr.threads: expected at least 1, got 0"),
-        (["--asr-model", "enormous"], "asr.whisper: expected a folder"),
+        (["--asr.threads", "0"], "asr.threads: expected at least 1, got 0"),
+        (["--asr.whisper", "enormous"], "asr.whisper: expected a folder"),
     ],
 )
 def test_a_wrong_setting_is_one_line_and_leaves_nothing(

@@ -184,7 +184,7 @@ def test_every_form_goes_into_the_folder_also_of_a_silent_file(
     write(folder / "a.wav", TALK)
     write(folder / "below" / "a.wav", silence(1))
     out = tmp_path / "results"
-    code, said, _ = run(capsys, folder, "--format", form, "--output", out)
+    code, said, _ = run(capsys, folder, "--format", form, "--out", out)
     assert (code, said) == (0, "")
     assert {file for file in out.rglob("*") if file.is_file()} == {
         out / name,
@@ -200,7 +200,7 @@ def test_a_picture_is_as_wide_as_the_conversation_is_long(
 ):
     write(folder / "a$b$.wav", TALK, TALK[::-1])
     write(folder / "long.wav", join(TALK, silence(150)))
-    code, _, _ = run(capsys, folder, "--format", "png", "--output", tmp_path)
+    code, _, _ = run(capsys, folder, "--format", "png", "--out", tmp_path)
     assert code == 0
     sizes = {}
     for file in tmp_path.glob("*.png"):
@@ -224,7 +224,7 @@ def test_what_is_there_is_left_out_unless_it_is_overwritten(
     write(folder / "a.wav", TALK)
     write(folder / "b.wav", TALK)
     out = tmp_path / "results"
-    arguments = [folder, "--format", "csv", "--output", out]
+    arguments = [folder, "--format", "csv", "--out", out]
     run(capsys, *arguments)
     (out / "b.csv").unlink()
     (out / "a.csv").write_text("mine")
@@ -243,7 +243,7 @@ def test_what_was_made_with_other_settings_is_told_apart(
     write(folder / "a.wav", TALK)
     write(folder / "b.wav", TALK)
     out = tmp_path / "results"
-    arguments = [folder, "--format", "csv", "--output", out]
+    arguments = [folder, "--format", "csv", "--out", out]
     others = [*arguments, "--turns.end_silence_ms", "800"]
     assert run(capsys, *arguments)[0] == 0
     with (out / NOTES).open("a") as notes:
@@ -274,7 +274,7 @@ def test_a_result_that_cannot_be_written_is_no_result(
             raise OSError(28, "No space left on device", str(recording))
 
     monkeypatch.setattr(Results, "_write", full)
-    code, _, errors = run(capsys, folder, "--format", "csv", "--output", out)
+    code, _, errors = run(capsys, folder, "--format", "csv", "--out", out)
     assert code == 1
     assert "no space left" in errors[0]
     assert [file.name for file in out.glob("*.csv")] == ["b.csv"]
@@ -285,7 +285,7 @@ def test_two_recordings_of_one_name_are_no_single_result(
 ):
     write(folder / "a.wav", TALK)
     write(folder / "a.flac", TALK)
-    code, _, errors = run(capsys, folder, "--format", "csv", "--output", tmp_path)
+    code, _, errors = run(capsys, folder, "--format", "csv", "--out", tmp_path)
     assert code == 1
     assert errors[0].startswith(
         f"{folder / 'a.wav'}: would become {tmp_path / 'a.csv'}, as "
@@ -296,9 +296,9 @@ def test_two_recordings_of_one_name_are_no_single_result(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["a.wav", "b.wav", "--format", "vtt"], "--output DIR"),
-        (["a.wav", "--format", "png"], "--output DIR"),
-        (["a.wav", "--output", "a.wav"], "the file a.wav"),
+        (["a.wav", "b.wav", "--format", "vtt"], "--out DIR"),
+        (["a.wav", "--format", "png"], "--out DIR"),
+        (["a.wav", "--out", "a.wav"], "the file a.wav"),
         (["a.wav", "--speakers", "A,B,C"], "A,B,C"),
         (["a.wav", "--speakers", "A,A"], "A,A"),
         (["a.wav", "--speakers", "A,"], "''"),

@@ -2,10 +2,10 @@
 
     python -m offline transcribe calls/ interview.mp3 --out corpus.jsonl
 
-AUDIO is a file that FFmpeg can read, or a folder of them. Each recording becomes a
+FILE is anything that FFmpeg can read, or a folder of it. Each recording becomes a
 dialogue, named by its path below the folder given, without the suffix. It is cut, heard
-and judged by the code of the live server with the settings of the live server: what is
-learned from is like what is served.
+and judged by the code of the live server with the settings of the live server, whose
+names its options have: what is learned from is like what is served.
 
 Each turn becomes one line: dialogue, turn, speaker, text, audio, start_s and end_s (of
 the voice, in the file) and confidence (0 to 1, the geometric mean of the probabilities
@@ -36,49 +36,35 @@ import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from offline.progress import track
 from offline.transcription.journal import GrowingCorpus, Setting
 from offline.transcription.recordings import Recording, find_recordings
-from stream_erc.config import AsrConfig, Settings
+from stream_erc.command_line import add_setting
+from stream_erc.config import Settings
 from stream_erc.errors import ConfigError
-from stream_erc.settings import read_settings
+from stream_erc.settings import explain, read_settings
 
 if TYPE_CHECKING:
     from offline.transcription.transcriber import Transcriber
 
 log = logging.getLogger(__name__)
 
-ASR_OPTIONS = ("whisper", "language", "device", "compute_type", "threads")
-"""Options that are settings of the server's recognizer."""
+HEARING = ("vad.", "turns.", "asr.", "gates.")
+"""Settings that cut and transcribe."""
+
+BATCHED = "asr.workers"
+"""Not among them: turns are heard in batches by one."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     add = parser.add_argument
-    usual = AsrConfig()
-    add("audio", nargs="+", type=Path, metavar="AUDIO", help="recording, or a folder")
+    add("files", nargs="+", type=Path, metavar="FILE", help="recording, or a folder")
     add("--out", type=Path, required=True, metavar="FILE", help="corpus file (.jsonl)")
-    add(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="the server's settings file (TOML); options below override it",
-    )
-    add(
-        "--asr-model",
-        dest="whisper",
-        metavar="MODEL",
-        help="CTranslate2 folder, or a name that faster-whisper fetches "
-        f"(default: {usual.whisper})",
-    )
-    add("--language", help=f"of the speech (default: {usual.language})")
-    add("--device", choices=("cpu", "cuda"), help=f"(default: {usual.device})")
-    add("--compute-type", metavar="TYPE", help=f"(default: {usual.compute_type})")
-    add("--threads", type=int, metavar="N", help=f"(default: {usual.threads})")
     add(
         "--batch",
         type=int,
@@ -93,6 +79,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one speaker, or one for each channel (default: %(default)s)",
     )
     add("--strict", action="store_true", help="stop at the first unreadable file")
+    add("--config", type=Path, metavar="FILE", help="settings file (TOML) of a server")
+    for name, kind, default, text in list_options():
+        add_setting(parser, name, kind, default, text)
+
+
+def list_options() -> list[tuple[str, type, Any, str]]:
+    """Give the settings that have an option, as `explain` does."""
+    return [
+        each for each in explain() if each[0].startswith(HEARING) and each[0] != BATCHED
+    ]
 
 
 def run(options: argparse.Namespace) -> int:
@@ -102,14 +98,14 @@ def run(options: argparse.Namespace) -> int:
         0; 2 if no recording could be read.
 
     Raises:
-        ConfigError: If settings, AUDIO or --out are at fault; if strict, at the first
+        ConfigError: If settings, FILE or --out are at fault; if strict, at the first
             recording that cannot be read.
         ModelError: If the recognizer cannot be loaded.
     """
     settings = gather_settings(options)
     if options.batch < 1:
         raise ConfigError(f"--batch: expected at least 1, got {options.batch}")
-    recordings = find_recordings(options.audio, options.out)
+    recordings = find_recordings(options.files, options.out)
     corpus = GrowingCorpus(options.out, list_settings(settings, options.channels))
     waiting = [one for one in recordings if not corpus.holds(one)]
     n_failed = 0
@@ -137,11 +133,11 @@ def gather_settings(options: argparse.Namespace) -> Settings:
         ConfigError: If the file cannot be read, or a value does not fit.
     """
     given = {
-        f"asr.{name}": value
-        for name in ASR_OPTIONS
+        name: value
+        for name, *_ in list_options()
         if (value := getattr(options, name)) is not None
     }
-    return read_settings(options.config, {**given, "asr.workers": 1})
+    return read_settings(options.config, {**given, BATCHED: 1})
 
 
 def list_settings(settings: Settings, channels: str) -> dict[str, Setting]:

@@ -51,11 +51,11 @@ def find_recordings(paths: Iterable[Path], corpus: Path) -> list[Recording]:
             found.setdefault(audio, Recording(file, dialogue, audio))
     if not found:
         named = ", ".join(map(str, paths))
-        raise ConfigError(f"AUDIO: expected recordings in {named}, got none")
+        raise ConfigError(f"FILE: expected recordings in {named}, got none")
     return list(found.values())
 
 
 def _walk(path: Path) -> Iterator[tuple[Path, str]]:
     if not path.exists():
-        raise ConfigError(f"AUDIO: expected a file or a folder, got {path}")
+        raise ConfigError(f"FILE: expected a file or a folder, got {path}")
     yield from find_files(path)
