@@ -22,8 +22,8 @@ class ConnectionFailed(ClientError):
 
     Attributes:
         code: The server's stable code, or, where none came: `unreachable`, `refused`
-            (an HTTP status), `untrusted` (its certificate), `not_stream_erc`,
-            `timeout`, `closed`.
+            (an HTTP status), `untrusted` (its certificate, or no TLS),
+            `not_stream_erc`, `timeout`, `closed`.
         close_code: The WebSocket close code; None where no socket was open.
         http_status: What came in place of a WebSocket; None where nothing did.
     """

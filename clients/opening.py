@@ -87,6 +87,11 @@ def explain_failure(error: Exception, url: str) -> ConnectionFailed:
         case TimeoutError():
             told = f"{url}: no answer within {OPEN_TIMEOUT_S:.0f} s"
             return ConnectionFailed("unreachable", told)
+        case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "RECORD_LAYER_FAILURE"):
+            return ConnectionFailed("untrusted", explain_no_tls(url, "one without"))
+        case ConnectionError(errno=None) if url.startswith("wss:"):
+            told = explain_no_tls(url, "one that hangs up")
+            return ConnectionFailed("unreachable", told)  # it may just be starting
         case ssl.SSLError():
             reason = getattr(error, "verify_message", error.reason)
             told = f"{url}: no safe connection to this server ({reason})"
@@ -95,6 +100,11 @@ def explain_failure(error: Exception, url: str) -> ConnectionFailed:
             told = f"{url}: no server there ({explain_os_error(error)})"
             return ConnectionFailed("unreachable", told)
     return ConnectionFailed("not_stream_erc", f"{url}: {error}")
+
+
+def explain_no_tls(url: str, came: str) -> str:
+    """Say that a server does not answer the greeting of TLS."""
+    return f"{url}: expected a server with TLS, got {came}; ws:// is without"
 
 
 def explain_status(status: int, url: str) -> str:

@@ -59,6 +59,20 @@ CONTEXT_MARGIN_S = 1.0
 """Silence that must remain behind the turn, or the decoder misses its end."""
 
 
+def require_compute_type(compute_type: str, device: str) -> None:
+    """Refuse a type that CTranslate2 does not have on a device.
+
+    Raises:
+        ModelError: If it has others alone.
+    """
+    known = ["auto", "default", *ctranslate2.get_supported_compute_types(device)]
+    if compute_type not in known:
+        raise ModelError(
+            f"asr.compute_type: expected one of {', '.join(sorted(known))} on this "
+            f"{device}, got {compute_type!r}"
+        )
+
+
 class Whisper:
     """The recognizer, loaded once; safe to call from as many threads as `workers`."""
 
@@ -70,6 +84,7 @@ class Whisper:
                 'asr.device: expected a GPU that CTranslate2 can use for "cuda", got '
                 'none; "cpu" works everywhere'
             )
+        require_compute_type(config.compute_type, config.device)
         folder = locate_weights(config.whisper)
         try:
             if not Path(folder).is_dir():

@@ -56,6 +56,8 @@ def test_a_table_is_printed_and_a_report_written(corpus, tmp_path, capsys):
     report = json.loads(file.read_text())
     assert f"{report['weighted_f1']:.3f}" in printed
     assert "4 turns scored of 6 in 2 dialogues" in printed
+    assert "not in this corpus: neutral, surprise, fear, sadness, disgust\n" in printed
+    assert len(report["per_class"]) == 7 and "\nfear " not in printed
     assert "25% heard" in printed and printed.count("WER ") == 2
     assert report["seed"] == 3 and len(report["curve"]) == 4
     assert str(tmp_path) not in file.read_text() + printed

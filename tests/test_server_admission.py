@@ -22,6 +22,7 @@ from recording import (
     silence,
     talk,
 )
+from scripted_models import ScriptedModels
 from talking import END, MODERN
 from websockets.exceptions import InvalidStatus
 
@@ -217,6 +218,35 @@ async def test_what_cannot_be_dialled_is_told_without_the_token(url, options, co
             pass
     assert caught.value.code == code
     assert ANN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "got"),
+    [
+        (b"", "unreachable", "one that hangs up"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "untrusted", "one without"),
+    ],
+)
+async def test_a_server_without_tls_is_called_so(answer, code, got):
+    async def meet(reader, writer):
+        await reader.read(1)
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(meet, "127.0.0.1", 0) as server:
+        url = f"wss://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        with pytest.raises(ConnectionFailed) as caught:
+            async with connect(url, audio=FORMAT):
+                pass
+    told = f"{url}: expected a server with TLS, got {got}; ws:// is without"
+    assert (caught.value.code, str(caught.value)) == (code, told)
+
+
+async def test_a_server_of_ours_without_tls_is_called_so(serve):
+    async with serve(ScriptedModels()) as (_, url):
+        with pytest.raises(ConnectionFailed, match="expected a server with TLS"):
+            async with connect(url.replace("ws://", "wss://"), audio=FORMAT):
+                pass
 
 
 async def test_pages_are_served_over_tls_too(serve, models):

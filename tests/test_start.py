@@ -105,7 +105,7 @@ def test_a_settings_file_that_is_wrong_stops_the_start_with_one_line(
         (["--asr.whisper", "huge"], ["asr.whisper", "huge", "tiny.en"]),
         (["--asr.whisper", "medium.en"], ["asr.whisper", "medium.en"]),  # not here
         (["--asr.language", "xx"], ["asr.language", "en", "xx"]),
-        (["--asr.compute_type", "int3"], ["asr", "int3"]),
+        (["--asr.compute_type", "int3"], ["asr.compute_type", "int3", "int8,"]),
         (["--asr.device", "cuda"], ["asr.device", "GPU", '"cpu"']),
     ],
 )

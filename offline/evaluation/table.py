@@ -33,10 +33,13 @@ def lines_of(report: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield f"{'class':12}{'n':>8}{'precision':>11}{'recall':>8}{'f1':>8}"
     for label, each in report["per_class"].items():
-        yield (
-            f"{label:12}{each['n']:>8}{each['precision']:>11.3f}"
-            f"{each['recall']:>8.3f}{each['f1']:>8.3f}"
-        )
+        if each["n"]:
+            yield (
+                f"{label:12}{each['n']:>8}{each['precision']:>11.3f}"
+                f"{each['recall']:>8.3f}{each['f1']:>8.3f}"
+            )
+    if missing := [name for name, each in report["per_class"].items() if not each["n"]]:
+        yield f"not in this corpus: {', '.join(missing)}"
     yield from variants_of(report)
     faults = {kind: count for kind, count in report["faults"].items() if count}
     if faults:
