@@ -265,6 +265,28 @@ def tabulate(
     return TABLE_HEADER, [row[:-1] for row in rows]
 
 
+def count_agreement(
+    turns: Sequence[TurnSoFar], played: Sequence[Played], n_labels: int
+) -> str:
+    """Say how many turns are called what the corpus calls them; "" where it is silent.
+
+    Args:
+        turns: Those without a final do not count.
+        played: What the corpus says.
+        n_labels: Among how many emotions the server chooses.
+    """
+    finals = [turn for turn in turns if turn.is_final]
+    pairs = [(turn.label, emotion_played(turn, played)) for turn in finals]
+    n_labelled = sum(wanted is not None for _, wanted in pairs)
+    if not (n_labelled and n_labels):
+        return ""
+    n_same = sum(label == wanted for label, wanted in pairs)
+    return (
+        f"{n_same} of {n_labelled} labelled turns agree; guessing among {n_labels} "
+        f"emotions gives {n_labelled / n_labels:.1f}"
+    )
+
+
 def emotion_played(turn: TurnSoFar, played: Sequence[Played]) -> str | None:
     """Give the corpus's emotion of what was playing for most of a turn."""
 

@@ -1,8 +1,9 @@
 """A server of its own and a recorded conversation, played at the pace of life.
 
 Twelve turns of three actors, each with one feeling; about 40 seconds. The last column
-of the table is what the actor was asked to show. With --keep the server and its page
-stay until Ctrl-C.
+of the table is what the actor was asked to show; the line below counts how often the
+server agrees. The sentences say nothing of it: the voice alone does. With --keep the
+server and its page stay until Ctrl-C.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from clients.conversation import (
     Played,
     TurnSoFar,
     clock,
+    count_agreement,
     tabulate,
     words_of,
 )
@@ -116,6 +117,9 @@ class PlainLines:
         for line in lines:
             cells = zip(line, widths, strict=True)
             self.note("  ".join(cell.ljust(width) for cell, width in cells).rstrip())
+        talk = self._conversation
+        if counted := count_agreement(talk.turns, played, len(talk.labels)):
+            self.note(counted)
 
     def _partial(self, event: events.TranscriptPartial, turn: TurnSoFar) -> str:
         """Describe unfinished words, now and then."""

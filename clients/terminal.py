@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clients.connection import Arrival
-from clients.conversation import Conversation, Played, tabulate
+from clients.conversation import Conversation, Played, count_agreement, tabulate
 from clients.lines import JsonLines, PlainLines, View, clean, describe_session
 from clients.picture import draw, draw_strip, finished_line, paint
 from clients.schedule import SendTimes
@@ -100,6 +100,9 @@ class LiveView:
         for row in rows:
             table.add_row(*(paint(clean(cell)) for cell in row))
         self._console.print(table)
+        talk = self._conversation
+        if counted := count_agreement(talk.turns, played, len(talk.labels)):
+            self._console.print(counted)
 
     def _draw(self) -> RenderableType:
         return draw(self._conversation, self._console.width)

@@ -13,7 +13,7 @@ from scripted_server import ENDED, STARTED, one_turn
 
 from clients import picture, terminal
 from clients.connection import Arrival
-from clients.conversation import Conversation, Played, tabulate
+from clients.conversation import Conversation, Played, count_agreement, tabulate
 from clients.lines import JsonLines, PlainLines
 from clients.schedule import SendTimes
 from stream_erc import events
@@ -97,7 +97,7 @@ def test_plain_lines_have_no_control_characters_whatever_is_said(capsys):
     view.summarize([Played(0.0, 600.0, evil)])
     lines = capsys.readouterr().out.splitlines()
     assert all(line.isprintable() for line in lines)
-    assert len(lines) == 7
+    assert len(lines) == 8
 
 
 def test_a_rejected_turn_is_shown_as_no_speech(capsys):
@@ -375,6 +375,26 @@ def test_the_emotion_of_the_corpus_stands_beside_the_turn_it_was_played_in():
     header, rows = tabulate(turns, played)
     assert header[-1] == "labelled"
     assert [row[-1] for row in rows] == ["joy", ""]
+
+
+def test_what_agrees_with_the_corpus_is_counted_beside_what_guessing_gives():
+    told = conversation(*one_turn(0), *one_turn(1, start_ms=1000), *one_turn(2)[:4])
+    turns, label = told.turns, told.turns[0].label
+    played = [Played(-50.0, 550.0, label), Played(950.0, 1650.0, "no such")]
+    assert count_agreement(turns, played, 7) == (
+        "1 of 2 labelled turns agree; guessing among 7 emotions gives 0.3"
+    )
+    assert count_agreement(turns, [Played(0.0, 600.0, None)], 7) == ""
+
+
+def test_both_tables_count_what_agrees(capsys):
+    view, out = live(80)
+    plain = PlainLines()
+    for each in (view, plain):
+        show_all(each, [STARTED, *one_turn()])
+        each.summarize([Played(0.0, 600.0, "surprise")])
+    for shown in (Text.from_ansi(out.getvalue()).plain, capsys.readouterr().out):
+        assert "of 1 labelled turns agree; guessing among 7" in shown
 
 
 def test_without_emotions_in_the_corpus_there_is_no_column_for_them():
