@@ -20,7 +20,7 @@ from benchmarks.report import ROOT
 from stream_erc.errors import ConfigError
 
 DEFAULT_FOLDER = ROOT / "build" / "cluster"
-RAY = "ray[serve]==2.60.0"
+RAY = "ray[data,serve]==2.60.0"
 
 
 def find_python(folder: Path = DEFAULT_FOLDER) -> str:

@@ -1,7 +1,7 @@
 """Settings -> a pool of replicas on Ray Serve, found or started.
 
-Ray is imported once somebody asks for it. It carries calls by its own transport, which
-unpickles what comes: a cluster's network must be private; see `docs/security.md`.
+Ray carries calls by its own transport, which unpickles what comes: a cluster's network
+must be private; see `docs/security.md`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import socket
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +17,9 @@ from .cluster import ClusterConfig
 from .config import Settings
 from .context import Context
 from .engine import Request, Result, require_match
-from .errors import ClusterError, ConfigError
+from .errors import ClusterError
 from .fingerprint import fingerprint_hearing, fingerprint_understanding
+from .ray_cluster import import_ray, join_ray
 from .remote import Unanswered
 from .replicas import (
     Call,
@@ -40,7 +40,6 @@ WAITING_AT_ONE = 64
 """Requests at one replica; behind them they would wait without lanes."""
 
 LOOK_S = 0.2
-KNOCK_TIMEOUT_S = 5.0
 DESCRIBE_TIMEOUT_S = 20.0
 FATAL = ("DEPLOY_FAILED", "UNHEALTHY")
 CAUSE = re.compile(r"\b(?:ModelError|ConfigError): (?P<told>.+)")
@@ -255,45 +254,11 @@ def join_cluster(config: ClusterConfig) -> tuple[Any, Any]:
         ConfigError: If Ray is not installed.
         ClusterError: If it cannot be joined.
     """
-    try:
-        import ray
-        from ray import serve
-    except ImportError as error:
-        raise ConfigError(
-            'engine.kind: expected the package ray for "ray", got none; '
-            "pip install 'stream-erc[cluster]'"
-        ) from error
-    where = config.address or "local"
-    own = {} if config.address else {"object_store_memory": STORE_BYTES}
-    try:
-        knock(config.address)
-        ray.init(
-            where,
-            include_dashboard=None if config.address else False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            **own,
-        )
-    except Exception as error:  # what it raises has no other base class
-        told = str(error).strip().splitlines()
-        raise ClusterError(
-            f"cluster.address: expected a Ray cluster at {where!r}, "
-            f"got: {' '.join(told)[:400]}"
-        ) from error
+    ray, serve = import_ray("engine.kind", "ray", "ray.serve")
+    join_ray(ray, config.address, object_store_memory=STORE_BYTES)
     logging.getLogger("ray").setLevel(logging.WARNING)  # and ray.serve, which talks
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     return ray, serve
-
-
-def knock(address: str) -> None:
-    """See whether anybody is at HOST:PORT: Ray itself takes minutes to say that not.
-
-    Raises:
-        OSError: If nobody is.
-    """
-    host, _, port = address.rpartition(":")
-    if host:
-        socket.create_connection((host, int(port)), KNOCK_TIMEOUT_S).close()
 
 
 def find_cause(applications: list[Any]) -> str:

@@ -15,7 +15,7 @@ STORIES = [  # ground floor first; a module imports only from stories below its 
     {"errors", "machine", "version", "names"},
     {"events", "option", "checksum"},
     {"flow", "reading", "backlog", "allowance", "limits", "journal_file", "gaps"}
-    | {"weights", "retelling", "cluster", "speakers", "stated_end"},
+    | {"weights", "retelling", "cluster", "speakers", "stated_end", "ray_cluster"},
     {"config", "encoder"},
     {"settings", "logs", "health", "media", "recordings", "forms"},
     {"textgrid", "timeline", "command_line", "settings_file"},

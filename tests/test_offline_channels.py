@@ -5,10 +5,11 @@ import pytest
 import soundfile
 
 from offline.corpora.form import Corpus, Utterance
+from offline.engines import LocalEngine
 from offline.evaluation import hearing
 from offline.evaluation.faults import Faults
 from offline.training.voice_augment import VoiceAugment
-from offline.training.voices import WHOLE, hear_corpus, read_voices
+from offline.training.voices import WHOLE, find_parts, hear_parts, read_voices
 
 LOUDNESS = {0: 0.1, 1: 0.4, None: 0.25}  # of the channels, and of both mixed
 
@@ -80,7 +81,8 @@ def test_training_hears_turns_on_their_channels(call, tmp_path):
         """Stands in for a speech encoder."""
         return np.array([loudness_of(samples)], np.float32)
 
-    assert hear_corpus(corpus, tmp_path / "v", encode, VoiceAugment(), 0) == []
+    parts = find_parts(corpus, tmp_path / "v", 0)
+    assert hear_parts(parts, lambda: encode, VoiceAugment(), LocalEngine()) == []
     voices = read_voices(tmp_path / "v")
     heard = [voices.encoder[rows[0], 0] for rows in voices.rows(WHOLE).values()]
     wanted = [LOUDNESS[channel] for channel in channels]

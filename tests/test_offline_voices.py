@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from small_corpora import write_published, write_recording
 
 from offline.corpora.form import Corpus, FeatureRow, Utterance, read_corpus
+from offline.engines import LocalEngine
 from offline.training import voices as voices_module
 from offline.training.voice_augment import VoiceAugment
 from offline.training.voices import (
@@ -17,8 +18,9 @@ from offline.training.voices import (
     VARIED,
     WHOLE,
     Voices,
+    find_parts,
     has_recordings,
-    hear_corpus,
+    hear_parts,
     read_published,
     read_voices,
 )
@@ -85,7 +87,9 @@ def corpus(tmp_path):
 
 
 def hear(corpus, folder, encode=None, copies=1):
-    return hear_corpus(corpus, folder, encode or Encoder(), VoiceAugment(), copies)
+    encode = encode or Encoder()
+    parts = find_parts(corpus, folder, copies)
+    return hear_parts(parts, lambda: encode, VoiceAugment(), LocalEngine())
 
 
 def equal(some, other):

@@ -8,6 +8,8 @@ Takes corpus files, or files of {"id", "text"} a line; writes {"id", "text",
 "sentiment", "emotion"} a line. Every answer is kept as it comes: the same command goes
 on where it was stopped, and costs nothing where all is answered. See docs/label.md.
 
+With --engine ray each worker of a Ray cluster puts --concurrency questions at once.
+
 exit codes:
   0    done; texts whose answers nobody could read are in OUT.unparsed
   2    settings or input are at fault
@@ -18,12 +20,15 @@ exit codes:
 from __future__ import annotations
 
 import argparse
-import asyncio
 import logging
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from offline.engines import Engine, add_engine_options, choose_engine
 from offline.labelling.agreement import compare_all, read_pairs, write_agreement
 from offline.labelling.cache import Cache
 from offline.labelling.estimate import estimate
@@ -33,6 +38,9 @@ from offline.labelling.prompts import PROMPTS, Prompt
 from offline.labelling.tally import Tally, Usage
 from offline.progress import Progress
 from stream_erc.errors import ConfigError
+
+if TYPE_CHECKING:
+    from offline.labelling.asking import Asked, Questions
 
 ENDPOINT_FAILED = 3
 DEFAULT_KEY = "OPENAI_API_KEY"
@@ -70,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="after 429, 5xx, timeouts and lost connections (default: 8)",
     )
     add("--cache", type=Path, metavar="FILE", help="(default: OUT.cache)")
+    add_engine_options(parser)
     add("--strict", action="store_true", help="stop at the first problem of a corpus")
     add("--dry-run", action="store_true", help="say what it would take; send nothing")
     add("--price-in", type=float, default=0.0, metavar="X", help="of a million tokens")
@@ -93,6 +102,7 @@ def run(options: argparse.Namespace) -> int:
             print(write_agreement(name, agreement))
         return 0
     check(options)
+    start = choose_engine(options)
     prompt = PROMPTS[options.prompt]
     lines = read_lines(options.files, strict=options.strict)
     cache_file = options.cache or options.out.with_name(options.out.name + ".cache")
@@ -101,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
         if options.dry_run:
             tell_estimate(job, prompt, options)
             return 0
-        return label(job, prompt, options, cache)
+        return label(job, prompt, options, cache, start)
 
 
 def check(options: argparse.Namespace) -> None:
@@ -134,11 +144,17 @@ def tell_estimate(job: Job, prompt: Prompt, options: argparse.Namespace) -> None
         print(f"cost about {cost:.2f}")
 
 
-def label(job: Job, prompt: Prompt, options: argparse.Namespace, cache: Cache) -> int:
+def label(
+    job: Job,
+    prompt: Prompt,
+    options: argparse.Namespace,
+    cache: Cache,
+    start: Callable[[], Engine],
+) -> int:
     """Ask for what is waiting, write what there is, and give the exit code."""
     # A second of imports, and a package that the other commands do without.
-    from offline.labelling.endpoint import Endpoint, EndpointConfig, EndpointDown
-    from offline.labelling.labeller import Labeller
+    from offline.labelling.asking import Questions
+    from offline.labelling.endpoint import EndpointConfig
 
     config = EndpointConfig(
         url=options.endpoint,
@@ -149,22 +165,47 @@ def label(job: Job, prompt: Prompt, options: argparse.Namespace, cache: Cache) -
     )
     # The client's own logger tells of retries; this one would tell of every request.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
-    endpoint = Endpoint(config, prompt)
-    failure = None
+    questions = Questions(config, prompt, options.concurrency)
     with Progress("labelling", job.n_waiting, "texts") as progress:
-        labeller = Labeller(endpoint, prompt, options.model, cache, progress.advance)
-        try:
-            asyncio.run(labeller.label(job.batches, options.concurrency))
-        except EndpointDown as error:
-            failure = error
+        if options.engine == "local":
+            asked = questions.ask(job.batches, cache, progress.advance)
+        else:
+            asked = ask_workers(questions, job, cache, start, progress)
+    asked.require_any()
     n_lines = write_labels(job, cache, options.out)
-    tell_outcome(job, labeller.tally, endpoint.usage)
+    tell_outcome(job, asked.tally, asked.usage)
     print(f"{options.out}: {n_lines} of {len(job.lines)} utterances")
-    if failure is None:
+    if asked.failure is None:
         return 0
-    print(failure, file=sys.stderr)
+    print(asked.failure, file=sys.stderr)
     print("what was labelled is kept; the same command goes on", file=sys.stderr)
     return ENDPOINT_FAILED
+
+
+def ask_workers(
+    questions: Questions,
+    job: Job,
+    cache: Cache,
+    start: Callable[[], Engine],
+    progress: Progress,
+) -> Asked:
+    """Have workers ask, a shard of batches each, until the endpoint fails one."""
+    from offline.labelling.asking import Asked, cut_shards, make_ask
+
+    whole = Asked()
+    shards = cut_shards(job.batches, questions.concurrency)
+    if not shards:
+        return whole
+    for answered in start().map(partial(make_ask, questions), shards):
+        if isinstance(answered, ConfigError):
+            raise answered
+        kept, asked = answered
+        kept.give_to(cache)
+        whole.add(asked)
+        progress.advance(len(kept.labels) + len(kept.unparsed))
+        if whole.failure is not None:
+            break
+    return whole
 
 
 def tell_outcome(job: Job, tally: Tally, usage: Usage) -> None:

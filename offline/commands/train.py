@@ -5,15 +5,18 @@ validation.jsonl and test.jsonl; those of validation choose, and at least one mu
 there. Everything that is learned stays in the run folder; `figures.json` there says
 what each stage reaches (weighted F1), `logs` is for TensorBoard.
 
-On several GPUs: accelerate launch -m offline train ...
+On several GPUs: accelerate launch --multi_gpu --num_processes N -m offline train ...
+With --engine ray workers of a Ray cluster hear the recordings (the stage voices).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 from pathlib import Path
 
+from offline.engines import add_engine_options, choose_engine
 from offline.training.recipe import DEFAULT_RECIPE, Recipe, read_recipe
 from stream_erc.errors import ConfigError
 
@@ -66,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--strict", action="store_true", help="stop at the first problem of a corpus")
     add_stages(parser)
+    add_engine_options(parser)
 
 
 def add_stages(parser: argparse.ArgumentParser) -> None:
@@ -111,18 +115,26 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
 def run(options: argparse.Namespace) -> int:
     """Run the stages up to the one asked for."""
     recipe = recipe_of(options)
+    start_engine = choose_engine(options)
     import torch  # the other commands must work without it
 
+    from offline.training.processes import join_processes
     from offline.training.run import Origin
     from offline.training.training import Training
 
+    processes = join_processes()
+    if not processes.is_main_process:  # all say the same
+        logging.getLogger().setLevel(logging.ERROR)
     torch.set_num_threads(recipe.threads)
     origin = Origin(recipe, options.corpora, options.labels)
-    training = Training(origin, options.run, strict=options.strict)
+    training = Training(
+        origin, options.run, strict=options.strict, start_engine=start_engine
+    )
     if options.start is not None:
         training.take_over(options.start, STAGES[: STAGES.index(options.first)])
     for name in STAGES[: STAGES.index(options.stage) + 1]:
         training.run(name)
-    if options.stage == STAGES[-1]:
+    if processes.is_main_process and options.stage == STAGES[-1]:
         print(f"{options.run}: trained; `python -m offline export` makes a model of it")
+    processes.destroy_process_group()
     return 0

@@ -26,6 +26,9 @@ done stands in a journal beside the corpus file (corpus.jsonl.done), recordings 
 a voice too; keep the two together. With other settings than it was begun with, or after
 something else has changed it, a corpus file is not touched.
 
+With `--engine ray` workers of a Ray cluster take a recording each; the lines are the
+same and in the same order, and a recording whose worker dies is given to another.
+
 Exit code 0; 2 if nothing could be read, or settings or --out are at fault.
 """
 
@@ -34,12 +37,16 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tqdm import tqdm
 
+from offline.corpora.form import Utterance
+from offline.engines import add_engine_options, choose_engine
 from offline.progress import track
 from offline.transcription.journal import GrowingCorpus, Setting
 from offline.transcription.recordings import Recording, find_recordings
@@ -47,9 +54,6 @@ from stream_erc.command_line import add_setting
 from stream_erc.config import Settings
 from stream_erc.errors import ConfigError
 from stream_erc.settings import explain, read_settings
-
-if TYPE_CHECKING:
-    from offline.transcription.transcriber import Transcriber
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one speaker, or one for each channel (default: %(default)s)",
     )
     add("--strict", action="store_true", help="stop at the first unreadable file")
+    add_engine_options(parser)
     add("--config", type=Path, metavar="FILE", help="settings file (TOML) of a server")
     for name, kind, default, text in list_options():
         add_setting(parser, name, kind, default, text)
@@ -101,21 +106,25 @@ def run(options: argparse.Namespace) -> int:
         ConfigError: If settings, FILE or --out are at fault; if strict, at the first
             recording that cannot be read.
         ModelError: If the recognizer cannot be loaded.
+        ClusterError: If the Ray cluster is not there.
     """
     settings = gather_settings(options)
     if options.batch < 1:
         raise ConfigError(f"--batch: expected at least 1, got {options.batch}")
+    gpus = int(settings.asr.device == "cuda")
+    start = choose_engine(options, cpus=settings.asr.threads, gpus=gpus)
     recordings = find_recordings(options.files, options.out)
     corpus = GrowingCorpus(options.out, list_settings(settings, options.channels))
     waiting = [one for one in recordings if not corpus.holds(one)]
     n_failed = 0
     if waiting:
         # The settings are checked before seconds of imports.
-        from offline.transcription.transcriber import Transcriber
+        from offline.transcription.transcriber import make_transcribe
 
         is_split = options.channels == "split"
-        transcriber = Transcriber(settings, batch=options.batch, is_split=is_split)
-        n_failed = add_recordings(waiting, corpus, transcriber, strict=options.strict)
+        make = partial(make_transcribe, settings, options.batch, is_split)
+        heard = start().map(make, waiting)
+        n_failed = add_recordings(waiting, corpus, heard, strict=options.strict)
     log.info(
         "%s: %d recordings transcribed, %d there before, %d could not be read",
         options.out,
@@ -154,25 +163,33 @@ def list_settings(settings: Settings, channels: str) -> dict[str, Setting]:
 def add_recordings(
     recordings: list[Recording],
     corpus: GrowingCorpus,
-    transcriber: Transcriber,
+    heard: Iterable[list[Utterance] | ConfigError],
     *,
     strict: bool,
 ) -> int:
-    """Transcribe recordings one by one; give how many could not be.
+    """Add recordings to the corpus one by one; give how many could not be read.
+
+    Args:
+        recordings: In order.
+        corpus: Where they go.
+        heard: The turns of each, or why there are none.
+        strict: Whether to stop there.
 
     Raises:
         ConfigError: If strict, at the first of those.
     """
     n_failed = 0
-    for recording in track(recordings, "transcribing", "recordings"):
+    tracked = track(recordings, "transcribing", "recordings")
+    for recording, turns in zip(tracked, heard, strict=True):
         try:
             corpus.check_name(recording)
-            utterances = transcriber.transcribe(recording)
+            if isinstance(turns, ConfigError):
+                raise turns
         except ConfigError as error:
             if strict:
                 raise
             tqdm.write(str(error), file=sys.stderr)
             n_failed += 1
-            continue
-        corpus.add(recording, utterances)
+        else:
+            corpus.add(recording, turns)
     return n_failed

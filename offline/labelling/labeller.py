@@ -1,4 +1,4 @@
-"""Texts -> labels in the cache: several questions under way, none asked twice.
+"""Texts -> labels, kept as they come: several questions under way, none asked twice.
 
 An answer that cannot be read, in whole or in part, is followed by one question for each
 text it leaves open; what that leaves open is kept aside with the answer.
@@ -7,15 +7,26 @@ text it leaves open; what that leaves open is kept aside with the answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
 
-from .cache import Cache, make_key
+from .cache import make_key
 from .endpoint import Endpoint, EndpointDown, RequestRefused
-from .prompts import Prompt
+from .prompts import Label, Prompt
 from .tally import Tally
 
 REFUSALS = 8
 """A filter refuses a text now and then; so many in a row is a no to everything."""
+
+
+class Answers(Protocol):
+    """Where answers go: the cache, or what is given to it later."""
+
+    def keep(self, labels: Mapping[str, Label]) -> None:
+        """See `Cache.keep`."""
+
+    def keep_unparsed(self, key: str, answer: str) -> None:
+        """See `Cache.keep_unparsed`."""
 
 
 class Labeller:
@@ -24,8 +35,8 @@ class Labeller:
     Args:
         endpoint: Answers; closed when all is labelled.
         prompt: What is asked.
-        model: Names the answers in the cache.
-        cache: Where they go.
+        model: Names the answers.
+        answers: Where they go.
         told: Called with a number of texts as often as that many are done.
     """
 
@@ -34,13 +45,13 @@ class Labeller:
         endpoint: Endpoint,
         prompt: Prompt,
         model: str,
-        cache: Cache,
+        answers: Answers,
         told: Callable[[int], object],
     ) -> None:
         self._endpoint = endpoint
         self._prompt = prompt
         self._model = model
-        self._cache = cache
+        self._answers = answers
         self._told = told
         self._failure: EndpointDown | None = None  # the first; ends all workers
         self._refusals: list[RequestRefused] = []  # in a row
@@ -59,8 +70,11 @@ class Labeller:
                 group.create_task(self._work(waiting), name=f"labeller {number}")
         if self._failure is not None:
             raise self._failure
-        if self._refusals and self.tally.n_labelled == 0:
-            raise EndpointDown(str(self._refusals[0]))
+
+    @property
+    def refusal(self) -> str | None:
+        """The first of the last refusals in a row; None where there was none."""
+        return str(self._refusals[0]) if self._refusals else None
 
     async def _work(self, waiting: Iterator[Sequence[str]]) -> None:
         try:
@@ -78,7 +92,7 @@ class Labeller:
                 return
             still_open, answer = await self._ask([text])
             if still_open:
-                self._cache.keep_unparsed(self._key(text), answer)
+                self._answers.keep_unparsed(self._key(text), answer)
                 self.tally.n_unparsed += 1
                 self._told(1)
 
@@ -94,7 +108,7 @@ class Labeller:
             answer, labels = str(refusal), [None] * len(texts)
         pairs = list(zip(texts, labels, strict=True))
         found = {text: label for text, label in pairs if label is not None}
-        self._cache.keep({self._key(text): label for text, label in found.items()})
+        self._answers.keep({self._key(text): label for text, label in found.items()})
         self.tally.n_labelled += len(found)
         self._told(len(found))
         left_open = [text for text, label in pairs if label is None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(slots=True)
@@ -11,6 +11,11 @@ class Usage:
 
     tokens_in: int = 0
     tokens_out: int = 0
+
+    def add(self, other: Usage) -> None:
+        """Count those of other questions, too."""
+        self.tokens_in += other.tokens_in
+        self.tokens_out += other.tokens_out
 
 
 @dataclass(slots=True)
@@ -28,3 +33,9 @@ class Tally:
     n_unparsed: int = 0
     n_requests: int = 0
     n_unreadable: int = 0
+
+    def add(self, other: Tally) -> None:
+        """Count what came of other questions, too."""
+        for one in fields(self):
+            count = getattr(self, one.name) + getattr(other, one.name)
+            setattr(self, one.name, count)

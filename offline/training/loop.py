@@ -2,7 +2,8 @@
 
 Everything random in a step is drawn from the seed and the step's number alone, so a run
 that was killed goes on bit for bit as if it had not been. It runs on what `accelerate`
-finds or is told: one processor, one GPU, or several (`accelerate launch -m offline`).
+finds or is told: one processor, one GPU, or several processes (`accelerate launch`),
+each of which draws a batch of its own; they learn from the mean of their gradients.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from offline.progress import Progress
@@ -86,7 +88,8 @@ class Loop:
             log_with="tensorboard", project_dir=str(folder / "logs")
         )
         self._accelerator.init_trackers(lesson.name)
-        lesson.model.to(self._accelerator.device)
+        self._device = self._accelerator.device
+        lesson.model.to(self._device)
         lesson.model.requires_grad_(False)
         for module in lesson.learning:
             module.requires_grad_(True)
@@ -125,7 +128,8 @@ class Loop:
         put(self._kept, self._weights)
         lesson.model.requires_grad_(False)
         lesson.model.eval()
-        self._accelerator.end_training()
+        for tracker in self._accelerator.trackers:
+            tracker.finish()  # `end_training` would part the processes, too
         return self._best
 
     def _steps(self) -> Iterator[int]:
@@ -154,10 +158,8 @@ class Loop:
             loss = lesson.loss(step, np.random.default_rng(key))
             self._optimizer.zero_grad()
             self._accelerator.backward(loss)
-        # Each process drew a batch of its own; alone, this changes nothing.
-        for weight in self._weights:
-            if weight.grad is not None:
-                weight.grad = self._accelerator.reduce(weight.grad, "mean")
+        if self._accelerator.num_processes > 1:
+            self._share_gradients()
         norm = self._accelerator.clip_grad_norm_(self._weights, LARGEST_GRADIENT)
         if not math.isfinite(loss.item()) or not math.isfinite(float(norm)):
             raise ConfigError(
@@ -169,6 +171,21 @@ class Loop:
             # Faster at first, or the mean would be of the start.
             blend(self._mean, self._weights, min(lesson.average, step / (step + 10.0)))
         return loss.item()
+
+    def _share_gradients(self) -> None:
+        """Set each gradient to the mean of those of all processes.
+
+        A weight that this process's batch did not reach has a gradient of zero, where
+        another's did: all of them must take part in every mean.
+        """
+        here = [float(weight.grad is not None) for weight in self._weights]
+        mask = torch.tensor(here, device=self._device)
+        anywhere = self._accelerator.reduce(mask, "sum").tolist()
+        for weight, n_processes in zip(self._weights, anywhere, strict=True):
+            if n_processes:
+                if weight.grad is None:
+                    weight.grad = torch.zeros_like(weight)
+                weight.grad = self._accelerator.reduce(weight.grad, "mean")
 
     def _validate(self, loss: float) -> None:
         lesson = self._lesson
@@ -189,6 +206,9 @@ class Loop:
             shown,
         )
         score = float(np.mean(list(figures.values()))) if figures else self._done
+        if self._accelerator.num_processes > 1:
+            # One word for all, or a last digit might stop one and not the others.
+            score = float(broadcast(torch.tensor([score], device=self._device)))
         self._n_worse += 1
         if score > self._best:
             self._best, self._n_worse = score, 0
@@ -211,9 +231,7 @@ class Loop:
         fresh.replace(self._file)
 
     def _resume(self) -> None:
-        state = torch.load(
-            self._file, weights_only=True, map_location=self._accelerator.device
-        )
+        state = torch.load(self._file, weights_only=True, map_location=self._device)
         if state["about"] != self._about:
             raise ConfigError(
                 f"{self._file}: expected a run of {self._about}, got one of "

@@ -33,6 +33,7 @@ from torch import nn
 from stream_erc.errors import ConfigError
 
 from .credits import Credits
+from .processes import join_processes
 from .recipe import Recipe, build, encoder_name
 
 log = logging.getLogger(__name__)
@@ -61,13 +62,21 @@ class Origin:
 class RunFolder:
     """Remembers which stages are done, and with which settings.
 
+    Of several processes that train together all read it and one writes.
+
     Args:
         folder: Made if missing.
     """
 
     def __init__(self, folder: Path) -> None:
+        self._processes = join_processes()
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process is the one that writes."""
+        return bool(self._processes.is_main_process)
 
     def file(self, name: str) -> Path:
         """Give the path of one of its files."""
@@ -114,13 +123,21 @@ class RunFolder:
             )
         return stage in done
 
-    def once(self, stage: str, settings: object, work: Callable[[], None]) -> None:
+    def once(
+        self,
+        stage: str,
+        settings: object,
+        work: Callable[[], None],
+        *,
+        is_shared: bool = False,
+    ) -> None:
         """Do a stage's work unless it is done.
 
         Args:
             stage: Its name.
             settings: All that its result depends on; becomes JSON.
             work: Leaves its result in the folder.
+            is_shared: Whether all processes take part; the others wait elsewise.
 
         Raises:
             ConfigError: If it was done with other settings.
@@ -131,15 +148,22 @@ class RunFolder:
         wanted = json.loads(json.dumps(settings))
         log.info("%s: begins", stage)
         started_s = time.monotonic()
-        work()
+        if is_shared or self.is_ours:
+            work()
+        self._processes.wait_for_everyone()
+        took_s = round(time.monotonic() - started_s)
+        if self.is_ours:
+            self._end(stage, wanted, took_s)
+        self._processes.wait_for_everyone()
+        log.info("%s: done in %d s", stage, took_s)
+
+    def _end(self, stage: str, settings: object, took_s: int) -> None:
         for file in self.folder.glob("*.checkpoint"):
             file.unlink()  # what it was for is done
-        self._write(SETTINGS_FILE, {**self._read(SETTINGS_FILE), stage: wanted})
+        self._write(SETTINGS_FILE, {**self._read(SETTINGS_FILE), stage: settings})
         made = self._read(FIGURES_FILE).get("made", {})
-        took_s = round(time.monotonic() - started_s)
         seconds = {**made.get("seconds", {}), stage: took_s}
         self.note("made", {**describe_machine(), "seconds": seconds})
-        log.info("%s: done in %d s", stage, took_s)
 
     def copy(self, other: RunFolder, name: str) -> None:
         """Take a file or folder of another run over; as links, where that works.
@@ -201,6 +225,8 @@ class RunFolder:
 
     def save(self, name: str, model: nn.Module) -> None:
         """Keep a network's weights, at once or not at all."""
+        if not self.is_ours:
+            return
         fresh = self.file(f"{name}.part")
         torch.save(model.state_dict(), fresh)
         fresh.replace(self.file(name))
@@ -224,6 +250,8 @@ class RunFolder:
         return content
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
+        if not self.is_ours:
+            return
         fresh = self.file(f"{name}.part")
         fresh.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         fresh.replace(self.file(name))

@@ -63,6 +63,8 @@ def make_model(
 
 def write_scales(run: RunFolder, scales: tuple[VoiceScale, VoiceScale]) -> None:
     """Keep everybody's voice statistics."""
+    if not run.is_ours:
+        return
     encoder, functionals = scales
     np.savez(
         run.file("scales.npz"),

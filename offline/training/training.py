@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from offline.corpora.form import (
     tell_problems,
 )
 from offline.corpora.labels import Label, read_labels
+from offline.engines import Engine, LocalEngine
 from offline.exporting.folder import Trained, sha256
 from offline.exporting.trials import Trial, compare
 from stream_erc.errors import ConfigError
@@ -46,7 +47,14 @@ from .speech_encoder import make_encode
 from .stage_figures import stage_figures
 from .text_training import TextTraining
 from .trained import make_model, write_scales
-from .voices import Voices, has_recordings, hear_corpus, read_published, read_voices
+from .voices import (
+    Voices,
+    find_parts,
+    has_recordings,
+    hear_parts,
+    read_published,
+    read_voices,
+)
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +66,9 @@ RESULTS = {
     "dialogue": "dialogue.pt",
 }
 """The stages in order, and what each leaves in the run folder."""
+
+SHARED = ("stage0", "text", "dialogue")
+"""Those that several processes learn together."""
 
 STAGE0_SETTINGS = (
     "encoder",
@@ -78,13 +89,22 @@ class Training:
         origin: What is trained, from what, and how.
         folder: The run folder, where everything goes.
         strict: Whether the first problem of a corpus ends it.
+        start_engine: Gives what hears the recordings.
 
     Raises:
         ConfigError: If a corpus is missing, or has a problem and `strict` is on; or if
             none has a validation split.
     """
 
-    def __init__(self, origin: Origin, folder: Path, *, strict: bool = False) -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        folder: Path,
+        *,
+        strict: bool = False,
+        start_engine: Callable[[], Engine] = LocalEngine,
+    ) -> None:
+        self._start_engine = start_engine
         recipe = origin.recipe
         self._recipe = recipe
         self._whole = {
@@ -126,7 +146,7 @@ class Training:
             learn()
             self._run.credit(stage, self._credits(stage))
 
-        self._run.once(stage, self._settings(stage), work)
+        self._run.once(stage, self._settings(stage), work, is_shared=stage in SHARED)
 
     def take_over(self, start: Path, stages: Sequence[str]) -> None:
         """Take the results of the first stages over from another run folder.
@@ -185,20 +205,22 @@ class Training:
 
     def _hear(self) -> None:
         self._run.file("voices").mkdir(exist_ok=True)
-        heard = [
-            (name, split, corpus)
+        voice = self._recipe.voice
+        parts = [
+            part
             for name, splits in self._whole.items()
             for split, corpus in splits.items()
             if has_recordings(corpus.utterances)
+            for part in find_parts(
+                corpus,
+                self._run.file("voices") / name / split,
+                voice.copies if split == TRAIN else 0,
+            )
         ]
-        if not heard:
-            return
-        voice = self._recipe.voice
-        encode = make_encode(voice.encoder)
-        for name, split, corpus in heard:
-            copies = voice.copies if split == TRAIN else 0
-            place = self._run.file("voices") / name / split
-            tell_problems(hear_corpus(corpus, place, encode, voice.augment, copies))
+        if parts:
+            make = partial(make_encode, voice.encoder)
+            engine = self._start_engine()
+            tell_problems(hear_parts(parts, make, voice.augment, engine))
 
     def _read_voices(self) -> dict[tuple[str, str], Voices]:
         voices = {}

@@ -7,7 +7,6 @@ parts of a hundred utterances, so that a run that was stopped goes on.
 from __future__ import annotations
 
 import gc
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline.corpora.form import Corpus, Problem, Utterance
+from offline.engines import Engine
 from offline.evaluation.hearing import Unheard, cut_clip, decode
 from offline.progress import track
 from stream_erc.errors import ConfigError, reason
@@ -26,8 +26,6 @@ from stream_erc.flow import SAMPLE_RATE_HZ, Samples
 from stream_erc.functionals import FUNCTIONALS_SIZE, KEPT_IS09_COLUMNS, functionals
 
 from .voice_augment import VoiceAugment, augment_voice
-
-log = logging.getLogger(__name__)
 
 WHOLE, VARIED, PREFIX = 0, 1, 2
 PREFIXES_S = (1.0, 1.5, 2.0)  # about when partial emotions come
@@ -37,6 +35,8 @@ PUBLISHED_IS09 = 384  # of the openSMILE set, of which we compute a part ourselv
 
 Floats = NDArray[np.float32]
 Encode = Callable[[Samples], Floats]
+Row = tuple[int, int, Floats, Floats]
+"""Of one variant of an utterance: its number, kind, encoder, functionals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,52 +75,105 @@ class Voices:
         )
 
 
-def hear_corpus(
-    corpus: Corpus,
-    folder: Path,
-    encode: Encode,
-    augment: VoiceAugment,
-    copies: int,
-) -> list[Problem]:
-    """Compute what `read_voices` reads; go on where it was stopped.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some utterances of a corpus, and where their numbers go.
+
+    Attributes:
+        corpus: The file that they are lines of.
+        start: Number of the first in it.
+        utterances: In order.
+        copies: Varied ones of each turn; 0 outside training.
+        file: Where the numbers go.
+    """
+
+    corpus: Path
+    start: int
+    utterances: Sequence[Utterance]
+    copies: int
+    file: Path
+
+
+Heard = tuple[list[Row], list[Problem]]
+"""The rows of a part, and its recordings that could not be read."""
+
+
+def find_parts(corpus: Corpus, folder: Path, copies: int) -> list[Part]:
+    """Give the parts of a corpus that were not heard before.
 
     Args:
         corpus: Its recordings are heard.
-        folder: Where the parts go.
-        encode: Samples to the encoder's numbers.
-        augment: How the copies vary.
+        folder: Where the parts go; made if missing.
         copies: Varied ones of each turn; 0 outside training.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [
+        Part(
+            corpus.file,
+            start,
+            corpus.utterances[start : start + PART_UTTERANCES],
+            copies,
+            folder / f"{start:06}.npz",
+        )
+        for start in range(0, len(corpus.utterances), PART_UTTERANCES)
+    ]
+    return [part for part in parts if not part.file.exists()]
+
+
+def hear_parts(
+    parts: Sequence[Part],
+    make_encode: Callable[[], Encode],
+    augment: VoiceAugment,
+    engine: Engine,
+) -> list[Problem]:
+    """Compute what `read_voices` reads, and keep each part as it comes.
+
+    Args:
+        parts: At least one.
+        make_encode: Gives what turns samples into the encoder's numbers.
+        augment: How the copies vary.
+        engine: Does the work.
 
     Returns:
         The recordings that could not be read.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     problems: list[Problem] = []
-    # faster-whisper collects garbage at each file; what lives by now would be searched.
-    gc.freeze()
-    # Turns of one dialogue often share a recording, each speaker a channel of it.
-    recording = lru_cache(maxsize=2)(decode)
-    starts = range(0, len(corpus.utterances), PART_UTTERANCES)
-    for start in track(starts, f"voices of {folder.parent.name}/{folder.name}", UNIT):
-        file = folder / f"{start:06}.npz"
-        if file.exists():
-            continue
-        rows = []
-        part = corpus.utterances[start : start + PART_UTTERANCES]
-        for number, utterance in enumerate(part, start):
-            if utterance.audio is None:
-                continue
-            try:
-                samples = recording(corpus.root / utterance.audio, utterance.channel)
-                cut = partial(cut_clip, samples, utterance.start_s, utterance.end_s)
-                rows += hear(number, cut, encode, augment, copies)
-            except Unheard as error:
-                problems.append(Problem(corpus.file, number + 1, str(error)))
-        write_part(file, rows)
+    heard = engine.map(partial(make_hear, make_encode, augment), parts)
+    for part, found in zip(track(parts, "voices", UNIT), heard, strict=True):
+        if isinstance(found, ConfigError):
+            raise found
+        rows, unheard = found
+        write_part(part.file, rows)
+        problems += unheard
     return problems
 
 
-Row = tuple[int, int, Floats, Floats]
+def make_hear(
+    make_encode: Callable[[], Encode], augment: VoiceAugment
+) -> Callable[[Part], Heard]:
+    """Load the encoder; see `Engine.map`."""
+    # faster-whisper collects garbage at each file; what lives by now would be searched.
+    gc.freeze()
+    encode = make_encode()
+    # Turns of one dialogue often share a recording, each speaker a channel of it.
+    recording = lru_cache(maxsize=2)(decode)
+
+    def hear_part(part: Part) -> Heard:
+        rows: list[Row] = []
+        problems = []
+        for number, utterance in enumerate(part.utterances, part.start):
+            if utterance.audio is None:
+                continue
+            try:
+                file = part.corpus.parent / utterance.audio
+                samples = recording(file, utterance.channel)
+                cut = partial(cut_clip, samples, utterance.start_s, utterance.end_s)
+                rows += hear(number, cut, encode, augment, part.copies)
+            except Unheard as error:
+                problems.append(Problem(part.corpus, number + 1, str(error)))
+        return rows, problems
+
+    return hear_part
 
 
 def hear(

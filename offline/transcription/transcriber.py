@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -84,6 +85,13 @@ class Transcriber:
             end_s=to_seconds(span.voice_end),
             confidence=None if words.is_rejected else to_confidence(heard),
         )
+
+
+def make_transcribe(
+    settings: Settings, batch: int, is_split: bool
+) -> Callable[[Recording], list[Utterance]]:
+    """Load a transcriber; see `Engine.map`."""
+    return Transcriber(settings, batch=batch, is_split=is_split).transcribe
 
 
 def take_samples(channels: Pcm16, span: TurnSpan) -> Samples:
