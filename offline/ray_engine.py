@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -99,7 +98,7 @@ class RayEngine:
         context = self._data.DataContext.get_current()
         context.enable_progress_bars = False
         context.execution_options.preserve_order = True
-        rows = [{"item": pickle.dumps(item)} for item in items]
+        rows = [{"task": Task(item)} for item in items]
         with warnings.catch_warnings():
             # Ray 2.64 is to drop `max_task_retries`, for which it has no other word.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -115,10 +114,16 @@ class RayEngine:
             )
         # Without reading ahead each result is here as soon as it is its turn.
         for block in answers.iter_batches(
-            batch_size=None, batch_format="pyarrow", prefetch_batches=0
+            batch_size=None, batch_format="numpy", prefetch_batches=0
         ):
-            for answer in block["answer"].to_pylist():
-                yield pickle.loads(answer)
+            yield from block["answer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An item; the Arrow below Ray Data takes an object of a class for what it is."""
+
+    item: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,20 +165,20 @@ class Worker:
         self._version = version
         self._work: Any = None
 
-    def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
-        """Give a row with a pickled answer for one with a pickled item."""
+    def __call__(self, row: dict[str, Task]) -> dict[str, Answer]:
+        """Give a row with an answer for one with a task."""
         answer = Answer()
         listener = Listener(answer.logged)
         logging.getLogger().addHandler(listener)
         try:
             if self._work is None:
                 self._work = self._begin()
-            answer.result = attempt(self._work, pickle.loads(row["item"]))
+            answer.result = attempt(self._work, row["task"].item)
         except StreamErcError as error:
             answer.error = error
         finally:
             logging.getLogger().removeHandler(listener)
-        return {"answer": pickle.dumps(answer)}
+        return {"answer": answer}
 
     def _begin(self) -> Any:
         if self._version != VERSION:

@@ -490,8 +490,10 @@ def test_what_both_commands_have_has_one_name():
     add_transcribe(theirs)
     assert ours.parse_args(["a", "--out", "b"]).files == [Path("a")]
     own = {"--batch", "--channels", "--strict"}  # a corpus file's alone
+    own |= {"--engine", "--address", "--workers"}
+    numbers = {"--batch", "--workers"}
     assert options_of(ours).items() - options_of(theirs).items() == {
-        (name, int if name == "--batch" else None) for name in own
+        (name, int if name in numbers else None) for name in own
     }
 
 
