@@ -81,27 +81,30 @@ def one_machine(demand: Demand, n_sessions: int) -> Site:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """How many nodes there are behind the gateways, all like the machine measured.
+    """How many nodes there are behind the gateways, like the machine measured.
 
     Attributes:
         n_hearing: Nodes with a recognizer.
         n_judging: Nodes with the emotion model.
         threads: Of a hearing node.
         hop_ms: From a gateway to a node and back.
+        speed: Of a hearing node, in that of the machine measured.
     """
 
     n_hearing: int
     n_judging: int
     threads: int
     hop_ms: float
+    speed: float
 
     def build(self, demand: Demand, seed: int) -> Site:
         """Set the nodes up."""
         env = simpy.Environment()
         draw = np.random.default_rng(seed)
         hearing, judging = [], []
+        hearing_speedups = [self.speed * done for done in demand.speedups]
         for _ in range(self.n_hearing):
-            machine = Machine(env, demand.speedups)
+            machine = Machine(env, hearing_speedups)
             hearing.append(Desk(env, machine, self.threads, 1))
         for _ in range(self.n_judging):
             machine = Machine(env, demand.speedups)
@@ -238,14 +241,18 @@ def steps(turn: Spoken) -> list[tuple[float, Ask | str]]:
 def again_and_again(
     turns: Sequence[Spoken], duration_ms: float, skipped_ms: float
 ) -> Iterator[Spoken]:
-    """Give a session's turns for ever, its clock starting at `skipped_ms`."""
+    """Give a session's turns for ever, its clock starting at `skipped_ms`.
+
+    The last turn may end behind `duration_ms`; the next round waits for that.
+    """
     shift_ms = -skipped_ms
+    round_ms = max([duration_ms, *(turn.decided_ms for turn in turns)])
     while True:
         for turn in turns:
             first_ms = steps(turn)[0][0]
             if first_ms + shift_ms >= 0:
                 yield shifted(turn, shift_ms)
-        shift_ms += duration_ms
+        shift_ms += round_ms
 
 
 def shifted(turn: Spoken, by_ms: float) -> Spoken:

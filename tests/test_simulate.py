@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 import simpy
 
-from benchmarks import simulate
+from benchmarks import planning, simulate
 from benchmarks.demand import Ask, Demand, Spoken
-from benchmarks.population import Outcome, Speaker, one_machine, simulate_crowd
+from benchmarks.population import (
+    Cluster,
+    Outcome,
+    Speaker,
+    one_machine,
+    simulate_crowd,
+)
 from benchmarks.queueing import Desk, Job, Machine, interpolate
 from stream_erc.errors import ConfigError
 
@@ -182,26 +188,49 @@ def test_no_final_is_lost_however_few_nodes():
         assert min(outcome.waits_ms) >= 128 + 416 + 14
 
 
+def test_the_next_round_waits_for_a_turn_that_ends_late():
+    """Nothing may be late where there is no lack of anything."""
+    demand = demand_of((turn(1000), turn(14_000)))
+    plenty = Cluster(n_hearing=99, n_judging=99, threads=2, hop_ms=0.0, speed=1.0)
+    site = plenty.build(demand, seed=0)
+    outcome = simulate_crowd(demand, site, 10, seconds=60, seed=0)
+    assert max(outcome.waits_ms) == pytest.approx(128 + 416 + 14)
+
+
+def test_a_faster_node_does_more():
+    demand = demand_of(tuple(turn(at) for at in (1000, 3000, 5000, 7000, 9000)))
+    slow, fast = (
+        planning.Planner(demand, options(hearing_speed=speed, hearing_price=price))
+        for speed, price in ((1.0, 0.1), (10.0, 0.5))
+    )
+    few, many = (
+        planner.hearing_for(40, planning.partials_too) for planner in (fast, slow)
+    )
+    assert few < many
+    assert fast.plan(40, 4).price > slow.plan(40, 4).price
+
+
 # --- command ------------------------------------------------------------------
 
 
 def options(**changed):
-    defaults = {"hop_ms": 2.0, "seed": 0, "seconds": 5.0, "node_price": 0.1}
-    return argparse.Namespace(**{**defaults, **changed})
+    defaults = {"hop_ms": 2.0, "seed": 0, "seconds": 5.0, "plot": None}
+    prices = {"node_price": 0.1, "hearing_price": 0.1, "hearing_speed": 1.0}
+    return argparse.Namespace(**{**defaults, **prices, **changed})
 
 
 def test_the_fewest_nodes_that_are_in_time():
     demand = demand_of(tuple(turn(at) for at in (1000, 3000, 5000, 7000, 9000)))
-    planner = simulate.Planner(demand, options())
-    fewest = planner.hearing_for(40)
-    assert planner.plan(40, fewest).wait.p95 <= simulate.MAX_WAIT_MS
-    assert planner.plan(40, fewest // 2).wait.p95 > simulate.MAX_WAIT_MS
+    planner = planning.Planner(demand, options())
+    fewest = planner.hearing_for(40, planning.finals_in_time)
+    assert planner.plan(40, fewest).wait.p95 <= planning.MAX_WAIT_MS
+    assert planner.plan(40, fewest // 2).wait.p95 > planning.MAX_WAIT_MS
 
 
 def test_a_million_are_a_hundred_cells():
-    planner = simulate.Planner(demand_of((turn(1000),)), options())
+    planner = planning.Planner(demand_of((turn(1000),)), options())
     cell = planner.plan(20, 4)
-    many = simulate.multiply(cell, 100)
+    many = planning.multiply(cell, 100)
     assert (many.n_sessions, many.n_hearing) == (2000, 400)
     assert (many.wait, many.price) == (cell.wait, cell.price)
 
