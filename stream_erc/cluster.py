@@ -1,4 +1,4 @@
-"""How large a pool of replicas is, and how long somebody waits for it."""
+"""Where the models are; how large a pool of them is: the settings."""
 
 from __future__ import annotations
 
@@ -8,6 +8,36 @@ from dataclasses import dataclass
 from .option import require, setting
 
 ADDRESS = r"|auto|[^\s:/]+:\d{1,5}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """Where the models are, and when one is taken for stuck."""
+
+    kind: str = setting(
+        "local", '"local": in this process; "ray": in a pool, see [cluster]'
+    )
+    hang_s: float = setting(
+        20.0,
+        "a call of a model that takes longer is given up: its turn is told without it, "
+        "and another thread takes the place of the stuck one",
+    )
+    max_stuck: int = setting(
+        4, "threads stuck in one model before it is left alone, and /readyz says no"
+    )
+
+    def __post_init__(self) -> None:
+        require(
+            self.kind in ("local", "ray"),
+            'engine.kind: expected "local" or "ray"',
+            repr(self.kind),
+        )
+        require(self.hang_s > 0, "engine.hang_s: expected above 0", self.hang_s)
+        require(
+            self.max_stuck >= 1,
+            "engine.max_stuck: expected at least 1",
+            self.max_stuck,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

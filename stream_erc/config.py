@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
-from .cluster import ClusterConfig
+from .cluster import ClusterConfig, EngineConfig
 from .limits import LimitsConfig
 from .machine import usable_cores
 from .option import require, setting
@@ -53,6 +53,11 @@ class ServerConfig:
         "session; 0: a lost socket ends the session",
     )
     drain_s: float = setting(10.0, "seconds to finish what was heard after SIGTERM")
+    handover: str = setting(
+        "",
+        "folder that several servers share: what a conversation remembers waits there "
+        "for the one at which it goes on after SIGTERM; empty: it begins anew",
+    )
 
     def __post_init__(self) -> None:
         require(0 <= self.port <= 65_535, "server.port: expected 0 to 65535", self.port)
@@ -60,6 +65,12 @@ class ServerConfig:
         for name in ("resume_window_s", "drain_s"):
             value = getattr(self, name)
             require(value >= 0, f"server.{name}: expected 0 or more", value)
+        require(
+            not self.handover or self.resume_window_s > 0,
+            "server.handover: expected server.resume_window_s above 0, for so long it "
+            "is kept",
+            self.resume_window_s,
+        )
 
     def _require_closed_doors(self) -> None:
         require(
@@ -267,36 +278,6 @@ class EmotionConfig:
             self.device in ("cpu", "cuda"),
             'emotion.device: expected "cpu" or "cuda"',
             self.device,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineConfig:
-    """Where the models are, and when one is taken for stuck."""
-
-    kind: str = setting(
-        "local", '"local": in this process; "ray": in a pool, see [cluster]'
-    )
-    hang_s: float = setting(
-        20.0,
-        "a call of a model that takes longer is given up: its turn is told without it, "
-        "and another thread takes the place of the stuck one",
-    )
-    max_stuck: int = setting(
-        4, "threads stuck in one model before it is left alone, and /readyz says no"
-    )
-
-    def __post_init__(self) -> None:
-        require(
-            self.kind in ("local", "ray"),
-            'engine.kind: expected "local" or "ray"',
-            repr(self.kind),
-        )
-        require(self.hang_s > 0, "engine.hang_s: expected above 0", self.hang_s)
-        require(
-            self.max_stuck >= 1,
-            "engine.max_stuck: expected at least 1",
-            self.max_stuck,
         )
 
 

@@ -6,14 +6,16 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol
 
 from . import events
 from .context import Context
+from .handover import Handover, Key, Memory
 from .voices import Voices
 
-Key = tuple[str, str]
-"""Owner, and what the owner calls the conversation."""
+FETCH_S = 2.0
+"""A session waits so long for what another server left; then it begins anew."""
 
 
 class Participant(Protocol):
@@ -34,10 +36,12 @@ class Conversation:
     again, so no turn is ever judged without those committed before it.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(
+        self, context: Context, voices: Voices | None = None, version: int = 0
+    ) -> None:
         self._context = context
-        self._version = 0
-        self._voices = Voices()
+        self._version = version
+        self._voices = voices or Voices()
         self._line: deque[str] = deque()  # a session for each turn that has ended
         self._participants: dict[str, Participant] = {}
 
@@ -55,6 +59,11 @@ class Conversation:
     def version(self) -> int:
         """How many turns have been committed."""
         return self._version
+
+    @property
+    def memory(self) -> Memory:
+        """What another server would have to know to go on with it."""
+        return Memory(self._context, self._voices, self._version)
 
     @contextmanager
     def seat(self, session: str, participant: Participant) -> Iterator[None]:
@@ -109,6 +118,7 @@ class Conversations:
         max_idle: How many without a session are kept of one owner, so that nobody's
             push out another's; beyond, the one that is idle for longest is forgotten.
         on_excess: Told whenever one is forgotten for that.
+        handover: Where servers that share a folder leave theirs; None: nowhere.
     """
 
     def __init__(
@@ -117,6 +127,7 @@ class Conversations:
         linger_s: float,
         max_idle: int,
         on_excess: Callable[[], None],
+        handover: Handover | None = None,
     ) -> None:
         self._empty_context = empty_context
         self._linger_s = linger_s
@@ -125,6 +136,9 @@ class Conversations:
         self._shared: dict[Key, Conversation] = {}
         self._n_sessions: Counter[Key] = Counter()
         self._expiries: dict[Key, asyncio.TimerHandle] = {}  # idle for longest first
+        self._handover = handover
+        self._fetches: dict[Key, asyncio.Task[Memory | None]] = {}
+        self._is_leaving = asyncio.Lock()  # the newest memory is written last
 
     def __len__(self) -> int:
         """How many shared ones are kept."""
@@ -152,10 +166,52 @@ class Conversations:
         finally:
             self._n_sessions[key] -= 1
             if not self._n_sessions[key]:
-                self._expiries[key] = asyncio.get_running_loop().call_later(
-                    self._linger_s, self._forget, key
-                )
-                self._forget_excess(owner)
+                self._let_expire(key)
+
+    async def fetch(self, owner: str, identifier: str | None) -> None:
+        """Take up what another server has left of a conversation not known here.
+
+        To be awaited before a session joins it.
+        """
+        if self._handover is None or identifier is None:
+            return
+        key = owner, identifier
+        if key in self._shared:
+            return
+        if key not in self._fetches:
+            taking = asyncio.to_thread(self._handover.take, key)
+            self._fetches[key] = asyncio.create_task(taking, name="fetch")
+            self._fetches[key].add_done_callback(partial(self._adopt, key))
+        await asyncio.wait((self._fetches[key],), timeout=FETCH_S)
+
+    async def leave(self, owner: str, identifier: str | None) -> None:
+        """Leave what a conversation remembers to the server at which it goes on."""
+        if self._handover is None or identifier is None:
+            return
+        key = owner, identifier
+        async with self._is_leaving:
+            if known := self._shared.get(key):
+                await asyncio.to_thread(self._handover.leave, key, known.memory)
+
+    async def leave_all(self) -> None:
+        """Leave what all of them remember."""
+        for key in tuple(self._shared):
+            await self.leave(*key)
+
+    def _adopt(self, key: Key, fetch: asyncio.Task[Memory | None]) -> None:
+        del self._fetches[key]
+        memory = None if fetch.cancelled() else fetch.result()
+        if memory is not None and key not in self._shared:  # else it came too late
+            self._shared[key] = Conversation(
+                memory.context, memory.voices, memory.n_committed
+            )
+            self._let_expire(key)
+
+    def _let_expire(self, key: Key) -> None:
+        self._expiries[key] = asyncio.get_running_loop().call_later(
+            self._linger_s, self._forget, key
+        )
+        self._forget_excess(key[0])
 
     def _forget_excess(self, owner: str) -> None:
         idle = [key for key in self._expiries if key[0] == owner]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 
-from .config import EngineConfig
+from .cluster import EngineConfig
 from .context import Context
 from .engine import HearRequest, Models, Request, Result
 from .flow import Emotion

@@ -15,6 +15,7 @@ from .names import Identifier, Name, Secret
 
 SUBPROTOCOL = "stream-erc.v1"
 PATH = "/v1/stream"
+ROUTE = "conversation"  # in its query: by it a load balancer finds the server
 
 Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw"]
 PartialsLeft = Literal["all", "slower", "emotion", "none"]  # as they are given up
@@ -146,6 +147,7 @@ class SessionStarted(Event, frozen=True, kw_only=True, tag="session.started"):
     labels: tuple[str, ...]
     limits: Limits
     recorded: bool = False
+    conversation_turns: int = 0  # so many are remembered here
 
 
 class SpeechStarted(Event, frozen=True, kw_only=True, tag="speech.started"):
@@ -319,8 +321,6 @@ ServerEvent = (
 )
 
 ServerMessage = ServerEvent | SessionResumed
-
-# --- JSON ----------------------------------------------------------------------
 
 _encoder = msgspec.json.Encoder()
 _server_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(ServerMessage)

@@ -53,6 +53,25 @@ def fingerprint_understanding(settings: Settings) -> str:
     return digest({"manifest": manifest, "device": settings.emotion.device})
 
 
+def fingerprint_memory(settings: Settings) -> str:
+    """Tell what a conversation's memory is made of: numbers of these models alone.
+
+    Not of the version: an update must not make conversations forget.
+
+    Raises:
+        ModelError: If a model is missing or damaged.
+    """
+    whisper = Path(locate_weights(settings.asr.whisper))
+    is_here = whisper.is_dir()
+    parts = [
+        read_sum(Path(settings.emotion.model) / MANIFEST_FILE),
+        read_sum(whisper / "model.bin") if is_here else settings.asr.whisper,
+        VOICEPRINT_SHA256,
+        VOICES_SHA256,
+    ]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
 def digest(content: Mapping[str, object]) -> str:
     """Give the SHA-256, in hex, of something and the product's version."""
     told = json.dumps({"version": VERSION, **content}, sort_keys=True)

@@ -8,6 +8,7 @@ import signal
 import time
 from asyncio import FIRST_COMPLETED
 from collections.abc import Awaitable, Sequence
+from urllib.parse import parse_qs
 
 from websockets.asyncio.server import Server as Listening
 from websockets.asyncio.server import ServerConnection, serve
@@ -165,6 +166,10 @@ class Server:
         try:
             first, unknown = await self._greet(socket)
             assert socket.request is not None
+            if isinstance(first, events.SessionStart):
+                require_routed(socket.request, first)
+                guest = self._admission.admit(socket.request)
+                await self._sessions.fetch(first, guest)
             owner = self._admission.admit(socket.request)  # revoked by now?
             # From here to `host` nothing waits, so no session is ever without a socket
             # before its first one.
@@ -289,6 +294,22 @@ def choose_subprotocol(
     if offered and ours not in offered:
         raise NegotiationError(f"expected {ours}, got {', '.join(offered)}")
     return ours if offered else None
+
+
+def require_routed(request: Request, start: events.SessionStart) -> None:
+    """Refuse a session that a load balancer sends elsewhere than its conversation.
+
+    Raises:
+        BadMessage: Not recoverable.
+    """
+    query = parse_qs(request.path.partition("?")[2])
+    routes = query.get(events.ROUTE, [start.conversation_id])
+    if start.conversation_id and routes != [start.conversation_id]:
+        raise BadMessage(
+            "bad_field",
+            "session.start: conversation_id: expected the one of the URL's query "
+            f"({events.ROUTE}=…), got another",
+        )
 
 
 def parse_first(

@@ -7,7 +7,7 @@ lost, what came is worked on, what follows is kept, and another may take its pla
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from . import events
@@ -52,6 +52,7 @@ class Session:
         metrics: Shared by all sessions.
         log: Of this session.
         chapter: Where it is kept; None: nowhere.
+        farewell: Awaited before the client is let go, once every turn has its finals.
 
     Attributes:
         session_id: Its identifier.
@@ -78,6 +79,7 @@ class Session:
         metrics: Metrics,
         log: SessionLog,
         chapter: Chapter | None = None,
+        farewell: Callable[[], Awaitable[None]],
     ) -> None:
         self.session_id = session_id
         self.moves = Moves()
@@ -95,6 +97,7 @@ class Session:
         self._metrics = metrics
         self._log = log
         self._chapter = chapter
+        self._farewell = farewell
         self._inbox = Inbox(
             sample_bytes, sample_rate_hz, limits.max_unheard_kib * 1024, self.moves
         )
@@ -238,6 +241,7 @@ class Session:
                 self._perform(self._director.on_record(position, record))
         while self._director.n_unfinished:
             await self.moves.wait()
+        await self._farewell()
         self._is_over = True
         if not self._errands.broken.done():  # a bug may have come first
             self._errands.broken.set_result(None)

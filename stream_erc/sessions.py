@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from . import events
 from .admission import EVERYBODY
@@ -20,6 +21,8 @@ from .conversation import Conversations
 from .engine import Models
 from .engines import LocalEngine
 from .errors import BadMessage, NotAllowed, Overloaded
+from .fingerprint import fingerprint_memory
+from .handover import Handover
 from .intake import Intake, JointIntake
 from .listener import Placed
 from .logs import SessionLog, fields
@@ -61,6 +64,7 @@ class Sessions:
 
     Raises:
         JournalError: If what is to be kept cannot be.
+        ConfigError: If the folder of `server.handover` cannot be used.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class Sessions:
             settings.server.resume_window_s,
             settings.limits.max_idle_conversations,
             partial(metrics.count_limit, "max_idle_conversations"),
+            open_handover(settings),
         )
         self._archive = Archive(settings.journal, metrics)
         self._metrics = metrics
@@ -117,6 +122,10 @@ class Sessions:
     def is_draining(self) -> bool:
         """Whether the server shuts down."""
         return self._is_draining
+
+    async def fetch(self, start: events.SessionStart, owner: str) -> None:
+        """Take up what another server has left of a conversation, before `open`."""
+        await self._conversations.fetch(owner, start.conversation_id)
 
     def open(
         self, start: events.SessionStart, unknown: Sequence[str], owner: str
@@ -161,9 +170,10 @@ class Sessions:
                 metrics=self._metrics,
                 log=session_log,
                 chapter=self._archive.open_chapter(session_id, owner, start),
+                farewell=partial(self._leave, owner, start.conversation_id),
             )
             stack.enter_context(conversation.seat(session_id, session))
-            self._keep(session, owner, unknown, stack.pop_all())
+            self._keep(session, owner, conversation.version, unknown, stack.pop_all())
         self._metrics.opened.inc()
         session_log.info("session is open", owner=owner)
         return session
@@ -200,6 +210,8 @@ class Sessions:
             log.info("finishing sessions", extra=fields(sessions=len(tasks)))
             for kept in self._kept.values():
                 kept.session.end(1001)
+        await self._conversations.leave_all()  # those of before, and of the slow
+        if tasks:
             await asyncio.wait(tasks)
 
     async def cut_off(self) -> None:
@@ -239,12 +251,13 @@ class Sessions:
         self,
         session: Session,
         owner: str,
+        n_remembered: int,
         unknown: Sequence[str],
         membership: ExitStack,
     ) -> None:
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        opening = [self._welcome(session.session_id, token), *warn_of(unknown, 0)]
-        running = self._run(session, opening, membership)
+        welcome = self._welcome(session.session_id, token, n_remembered)
+        running = self._run(session, [welcome, *warn_of(unknown, 0)], membership)
         task = asyncio.create_task(running, name=f"session {session.session_id}")
         self._kept[session.session_id] = Kept(session, owner, token, task)
 
@@ -256,6 +269,11 @@ class Sessions:
                 await session.run(opening)
             finally:
                 del self._kept[session.session_id]
+
+    async def _leave(self, owner: str, conversation_id: str | None) -> None:
+        """Leave the conversation to another server, where this one shuts down."""
+        if self._is_draining:
+            await self._conversations.leave(owner, conversation_id)
 
     def _require_possible(self, start: events.SessionStart, owner: str) -> None:
         if start.language and start.language not in self._languages:
@@ -283,13 +301,16 @@ class Sessions:
             return
         raise Overloaded(code, f"expected {expected}; try again later")
 
-    def _welcome(self, session_id: str, resume_token: str) -> events.SessionStarted:
+    def _welcome(
+        self, session_id: str, resume_token: str, n_remembered: int
+    ) -> events.SessionStarted:
         is_resumable = self._settings.server.resume_window_s > 0
         return welcome(
             self._settings,
             session_id,
             resume_token if is_resumable else None,
             is_recorded=bool(self._settings.journal.record),
+            n_remembered=n_remembered,
         )
 
     def _count_waiting(self) -> int:
@@ -297,6 +318,19 @@ class Sessions:
 
     def _count_requests(self, desk: str) -> int:
         return self._engine.waiting()[desk]
+
+
+def open_handover(settings: Settings) -> Handover | None:
+    """Open the folder in which servers leave conversations; None where there is none.
+
+    Raises:
+        ConfigError: If it cannot be used.
+    """
+    config = settings.server
+    if not config.handover:
+        return None
+    made_with = fingerprint_memory(settings)
+    return Handover(Path(config.handover), made_with, config.resume_window_s)
 
 
 def open_engine(

@@ -49,6 +49,7 @@ def welcome(
     resume_token: str | None = None,
     *,
     is_recorded: bool = False,
+    n_remembered: int = 0,
 ) -> events.SessionStarted:
     """Tell a client that its session is open, and what it should know of the server.
 
@@ -57,6 +58,7 @@ def welcome(
         session_id: Of the session.
         resume_token: With which it can be resumed; None: it cannot.
         is_recorded: Whether the server keeps its audio.
+        n_remembered: How many turns its conversation has had.
     """
     turns, limits = settings.turns, settings.limits
     return events.SessionStarted(
@@ -65,6 +67,7 @@ def welcome(
         protocol=1,
         labels=EMOTIONS,
         recorded=is_recorded,
+        conversation_turns=n_remembered,
         limits=events.Limits(
             max_frame_bytes=limits.max_frame_kib * 1024,
             max_text_bytes=limits.max_text_kib * 1024,

@@ -60,6 +60,7 @@ SERVER_MESSAGES = [
             "resume_window_s": 30.0,
         },
         "recorded": False,
+        "conversation_turns": 3,
     },
     {"type": "speech.started", "at_ms": 320},
     {"type": "speech.stopped", "at_ms": 960},

@@ -23,7 +23,7 @@ STORIES = [  # ground floor first; a module imports only from stories below its 
     {"audio", "vad", "turns", "asr", "gates", "agreement", "functionals", "context"}
     | {"layers", "completeness", "voiceprint"},
     {"model", "model_folder", "tune", "voices"},
-    {"fusion", "admission"},
+    {"fusion", "admission", "handover"},
     {"engine", "conversation", "degradation", "fingerprint"},
     {"rescue", "terms", "wording"},
     {"lanes", "partials"},

@@ -187,6 +187,7 @@ async def test_the_welcome_says_what_a_client_must_know(server_url):
         "protocol": 1,
         "labels": list(EMOTIONS),
         "recorded": False,
+        "conversation_turns": 0,
         "limits": {
             "max_frame_bytes": 1 << 20,
             "max_text_bytes": 128 << 10,
