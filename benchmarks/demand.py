@@ -32,7 +32,7 @@ from benchmarks.report import describe_machine
 from benchmarks.serving import serving
 from benchmarks.watching import watching
 from benchmarks.wire import open_wire
-from clients.link import Arrival
+from clients.arrival import Arrival
 from clients.sources import FORMAT, RATE_HZ
 from stream_erc import events
 from stream_erc.config import Settings

@@ -46,7 +46,7 @@ from benchmarks.report import (
     print_targets,
     spread,
 )
-from clients.link import Arrival
+from clients.arrival import Arrival
 from clients.sources import FORMAT
 from stream_erc import events
 from stream_erc.config import Settings, TurnConfig

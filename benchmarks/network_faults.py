@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from benchmarks.rough_network import RoughNetwork, rough_network
 from benchmarks.serving import serving
 from benchmarks.verdict import Injection, Scene, converse, has_ended, judge
-from clients.link import parse
+from clients.arrival import parse
 from clients.opening import open_socket
 from clients.sources import FORMAT
 from stream_erc import events

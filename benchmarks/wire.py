@@ -18,8 +18,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
+from clients.arrival import Arrival, explain_close, parse
 from clients.errors import ConnectionFailed, ConnectionLost
-from clients.link import Arrival, explain_close, parse
 from clients.opening import OPEN_TIMEOUT_S, open_socket
 from clients.schedule import SendTimes
 from clients.sources import FORMAT, RATE_HZ

@@ -8,7 +8,8 @@
             if isinstance(event, EmotionFinal):
                 print(event.turn, event.label)
 
-Where its socket breaks, the session goes on upon another one by itself.
+Where its socket breaks, the session goes on upon another one by itself; where the
+server shuts down, at another server, if one answers at the same address.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from pathlib import Path
 
 from websockets.asyncio.client import ClientConnection
 
+from clients.arrival import Arrival
 from clients.errors import ConnectionFailed, ConnectionLost
-from clients.link import Arrival, Link
-from clients.opening import OPEN_TIMEOUT_S, open_socket
+from clients.link import Link
+from clients.opening import OPEN_TIMEOUT_S, open_socket, route
 from clients.schedule import SendTimes
 from clients.tape import MAX_BYTES, Tape
 from stream_erc import events
@@ -43,6 +45,10 @@ class Connection:
     `session.ended`; `arrivals()` gives the same with the JSON and the wall time. Both
     read from one queue, so use one of them, in one task.
 
+    Where another server has taken the session, turns are counted on and times go on; a
+    second `session.started` comes, and a `warning` of this client's own: `moved`, or
+    `moved_anew` where that server does not know what was said before.
+
     Attributes:
         started: What the server said when it opened the session.
         send_times: When each sample was sent.
@@ -54,20 +60,29 @@ class Connection:
     def __init__(
         self,
         socket: ClientConnection,
-        dial: Callable[[], Awaitable[ClientConnection]],
-        audio: AudioFormat,
+        dial: Callable[[bool], Awaitable[ClientConnection]],
+        start: events.SessionStart,
         max_kept_bytes: int = MAX_BYTES,
     ):
-        """Begin to read from `socket`; `dial` opens another one where it breaks."""
+        """Begin to read from `socket`; `dial` opens another one where it breaks.
+
+        `dial` is told whether the session is there already.
+        """
+        audio = start.audio
         sample_bytes = SAMPLE_BYTES.get(audio.encoding, 1) * audio.channels
         tape = Tape(sample_bytes, audio.sample_rate, max_kept_bytes)
         self.send_times = SendTimes(sample_bytes * audio.sample_rate)
-        self._link = Link(socket, dial, tape)
+        self._link = Link(socket, dial, tape, start)
 
     @property
     def n_resumes(self) -> int:
         """How often the socket broke and was replaced."""
         return self._link.n_resumes
+
+    @property
+    def n_moves(self) -> int:
+        """How often the server shut down and another one took the session."""
+        return self._link.n_moves
 
     async def send_audio(self, audio: bytes | memoryview) -> None:
         """Send raw audio as declared, cut anywhere; waits while the server is behind.
@@ -136,13 +151,13 @@ class Connection:
             if arrival.event is not None:
                 yield arrival.event
 
-    async def _open(self, start: events.SessionStart) -> None:
+    async def _open(self) -> None:
         """Ask for the session and wait until the server has opened it.
 
         Raises:
             ConnectionFailed: If it has not.
         """
-        await self._link.start(start)
+        await self._link.start()
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 self.started = await self._link.opened
@@ -154,7 +169,7 @@ class Connection:
             raise ConnectionFailed(error.code, str(error), error.close_code) from error
 
     async def _tell(self, message: events.ClientMessage) -> None:
-        await self._link.send(events.encode(message))
+        await self._link.tell(message)
 
 
 @asynccontextmanager
@@ -174,10 +189,10 @@ async def connect(
 ) -> AsyncIterator[Connection]:
     """Open a session; leaving the block without `end()` abandons it.
 
-    Where its socket breaks, it goes on upon another one, within the server's window.
+    Where its socket breaks, or its server shuts down, it goes on at `url` by itself.
 
     Args:
-        url: ws[s]://HOST:PORT/v1/stream.
+        url: ws[s]://HOST:PORT/v1/stream; what `route` adds is for load balancers.
         audio: What the bytes given to `send_audio` hold.
         speaker: Who speaks first.
         conversation_id: Sessions with the same one share one context.
@@ -201,10 +216,10 @@ async def connect(
         observe=observe,
         modalities=tuple(modalities),
     )
-    dial = partial(open_socket, url, token, ca)
-    connection = Connection(await dial(), dial, audio, max_kept_bytes)
+    dial = partial(open_socket, route(url, conversation_id), token, ca)
+    connection = Connection(await dial(False), dial, start, max_kept_bytes)
     try:
-        await connection._open(start)
+        await connection._open()
         yield connection
     finally:
         await connection._link.close()

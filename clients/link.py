@@ -3,57 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 import msgspec
-from msgspec import Struct
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from clients.arrival import Arrival, Numbered, explain_close, parse
 from clients.errors import ConnectionFailed, ConnectionLost
+from clients.moving import Itinerary, require_opened, tell_move
+from clients.returning import ask_back, delays
 from clients.tape import Tape
 from stream_erc import events
-from stream_erc.events import ServerEvent, ServerMessage, SessionStarted
+from stream_erc.events import SessionEnded, SessionStarted
 
-FIRST_DELAY_S, MAX_DELAY_S = 0.1, 3.0
-"""Before the first attempt to come back, and between later ones; at most."""
+MOVE_S = 30.0
+"""So long another server is looked for where one shuts down."""
+
+GOING_AWAY = 1001
+"""Close code of a server that shuts down."""
+
+ROUNDING_MS = 2.0
+"""Of `audio_ms`, where the server has resampled what it heard."""
 
 FINAL_CODES = (1002, 1008, 1009, 1013)
 """Close codes with which the server says that it will not have us back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One message of the server.
-
-    Attributes:
-        text: The JSON, unchanged.
-        event: The same, typed; None where this version does not know the type.
-        received_s: `time.monotonic()` when it was taken from the socket.
-    """
-
-    text: str
-    event: ServerEvent | None
-    received_s: float
-
-
-class Numbered(Struct):
-    """What is needed of a message whose type this version does not know."""
-
-    seq: int = -1
-
-
 class Link:
     """Sends in order, reads in order, and comes back by itself where a socket breaks.
 
+    Where the server shuts down, it goes on at another one.
+
     Args:
         socket: The first one, open.
-        dial: Opens another one.
+        dial: Opens another one, told whether the session is there already.
         tape: Keeps what was sent.
+        start: What the session is asked for.
 
     Attributes:
         opened: The server's answer to `session.start`.
@@ -63,8 +51,9 @@ class Link:
     def __init__(
         self,
         socket: ClientConnection,
-        dial: Callable[[], Awaitable[ClientConnection]],
+        dial: Callable[[bool], Awaitable[ClientConnection]],
         tape: Tape,
+        start: events.SessionStart,
     ) -> None:
         self.n_resumes = 0
         self.opened: asyncio.Future[SessionStarted] = (
@@ -73,6 +62,10 @@ class Link:
         self._socket = socket  # the newest
         self._dial = dial
         self._tape = tape
+        self._itinerary = Itinerary(start)
+        self._started: SessionStarted | None = None  # by the server that has it now
+        self._ended: SessionEnded | None = None  # by one that shut down
+        self._said_end = False
         self._last_seq = -1
         self._can_send = asyncio.Event()
         self._can_send.set()
@@ -84,13 +77,28 @@ class Link:
         self._reader = asyncio.create_task(self._read(), name="read events")
         self._reader.add_done_callback(self._finish_reading)
 
-    async def start(self, message: events.SessionStart) -> None:
+    @property
+    def n_moves(self) -> int:
+        """How often another server took the session."""
+        return self._itinerary.n_moves
+
+    async def start(self) -> None:
         """Ask for the session; `opened` tells what came of it."""
         with suppress(ConnectionClosed):
-            await self._socket.send(events.encode(message))
+            await self._socket.send(events.encode(self._itinerary.start))
 
-    async def send(self, message: bytes | str) -> None:
+    async def tell(self, message: events.ClientMessage) -> None:
+        """Send a message as `send` does."""
+        await self.send(events.encode(message), message)
+
+    async def send(
+        self, message: bytes | str, told: events.ClientMessage | None = None
+    ) -> None:
         """Send, or keep for the next socket; waits where there is no room.
+
+        Args:
+            message: Audio, or JSON.
+            told: What the JSON says.
 
         Raises:
             ConnectionLost: If the session is over.
@@ -101,12 +109,15 @@ class Link:
         async with self._turnstile:
             self._raise_if_over()
             self._tape.add(message)
+            if isinstance(told, events.SpeakerSet):
+                self._itinerary.note_speaker(self._tape.audio_bytes, told.speaker)
+            self._said_end |= isinstance(told, events.SessionEnd)
             if not self._can_send.is_set():
                 return
             try:
                 await self._socket.send(message)
             except ConnectionClosed:
-                if self._is_resumable:
+                if self._is_resumable or self._socket.close_code == GOING_AWAY:
                     return
                 await asyncio.wait([self._reader])  # it knows what the server said last
                 self._raise_if_over()
@@ -157,13 +168,20 @@ class Link:
             ConnectionLost: If there cannot be one.
         """
         failure: events.Failure | None = None
-        ended = False
+        ended: Arrival | None = None
         with suppress(ConnectionClosed):
             while True:
                 text = await self._socket.recv()
                 if isinstance(text, bytes):
                     continue  # no server of this version sends any
-                event = self._take(text)
+                arrival = self._take(text)
+                if arrival is None:
+                    continue
+                event = arrival.event
+                if isinstance(event, SessionEnded):
+                    ended = arrival  # was that all? the close code tells
+                    continue
+                self._arrivals.put_nowait(arrival)
                 if isinstance(event, events.Failure):
                     # Before the session is open even a recoverable one is a refusal:
                     # the one message that could be wrong is `session.start`.
@@ -171,18 +189,23 @@ class Link:
                         failure = event
                     if event.recoverable and not self.opened.done():
                         break
-                ended = ended or isinstance(event, events.SessionEnded)
         close_code = self._socket.close_code
-        if ended and close_code in (1000, 1006):  # no answer to the closing is no loss
-            return None
         loss = explain_close(failure, close_code, self._socket.close_reason)
+        if ended is not None:
+            assert isinstance(ended.event, SessionEnded)
+            if close_code == GOING_AWAY and not self._is_whole(ended.event):
+                self._ended = ended.event
+                return loss
+            self._arrivals.put_nowait(ended)
+            if close_code in (1000, GOING_AWAY, 1006):  # no answer is no loss
+                return None
         is_final = failure is not None or ended or close_code in FINAL_CODES
         if is_final or not self._is_resumable:
             raise loss
         return loss
 
-    def _take(self, text: str) -> ServerMessage | None:
-        """Queue a message that was not there before, and note what it tells."""
+    def _take(self, text: str) -> Arrival | None:
+        """Note what a message tells; None for one that was there before."""
         received_s = time.monotonic()
         event = parse(text)
         assert not isinstance(event, events.SessionResumed)
@@ -192,31 +215,43 @@ class Link:
         self._last_seq = max(self._last_seq, seq)
         if event is not None:
             self._tape.confirm(event.time_ms)
-        if isinstance(event, SessionStarted) and not self.opened.done():
-            self.opened.set_result(event)
-        self._arrivals.put_nowait(Arrival(text, event, received_s))
-        return event
+        if isinstance(event, SessionStarted):
+            self._started = event
+            if not self.opened.done():
+                self.opened.set_result(event)
+        if self.n_moves:
+            text = self._itinerary.offset.shift(text)
+            event = parse(text)
+            assert not isinstance(event, events.SessionResumed)
+        return Arrival(text, event, received_s)
+
+    def _is_whole(self, ended: SessionEnded) -> bool:
+        """Tell whether a server that shut down has heard all that there is."""
+        heard_ms = ended.audio_ms - self._itinerary.offset.time_ms
+        return self._said_end and self._tape.duration_ms - heard_ms < ROUNDING_MS
 
     # --- coming back ----------------------------------------------------------
 
     @property
     def _is_resumable(self) -> bool:
-        is_open = self.opened.done() and not self.opened.cancelled()
-        return is_open and self.opened.result().resume_token is not None
+        return self._started is not None and self._started.resume_token is not None
 
     async def _come_back(self, drop: ConnectionLost) -> None:
-        """Go on with the session on a new socket.
+        """Go on with the session on a new socket, or at another server.
 
         Raises:
             ConnectionLost: If the server does not let us, or not within its window.
         """
-        window_s = self.opened.result().limits.resume_window_s
+        assert self._started is not None
+        attempt, window_s = self._resume, self._started.limits.resume_window_s
+        if self._ended is not None:
+            attempt, window_s = self._move, MOVE_S
         try:
             async with asyncio.timeout(window_s):
                 for delay_s in delays():
                     await asyncio.sleep(delay_s)
                     try:
-                        await self._resume()
+                        await attempt()
                     except (ConnectionFailed, ConnectionClosed):
                         continue
                     return
@@ -233,32 +268,52 @@ class Link:
             ConnectionClosed: If the new socket breaks, too.
             ConnectionLost: If the session cannot go on.
         """
-        started = self.opened.result()
-        assert started.resume_token is not None
-        socket = await self._dial()
+        started = self._started
+        assert started is not None
+        socket = await self._dial(True)
         try:
-            resume = events.SessionResume(
-                session_id=started.session_id,
-                resume_token=started.resume_token,
-                last_seq=self._last_seq,
-            )
-            await socket.send(events.encode(resume))
-            text = await socket.recv()
-            answer = parse(text) if isinstance(text, str) else None
-            if isinstance(answer, events.Failure):
-                raise ConnectionLost(answer.code, answer.message)
-            if not isinstance(answer, events.SessionResumed):
-                raise ConnectionLost(
-                    "not_stream_erc", f"expected session.resumed, got {text[:100]!r}"
-                )
+            answer = await ask_back(socket, started, self._last_seq)
             had = answer.samples_received, answer.client_messages_received
             self._tape.after(*had)  # or this is the end
         except BaseException:
             socket.transport.abort()
             raise
-        self._socket = socket
         self.n_resumes += 1
-        self._repeating = asyncio.create_task(self._repeat(socket, *had), name="repeat")
+        self._talk_on(socket, *had)
+
+    async def _move(self) -> None:
+        """Try once to go on at another server, with what this one has not heard.
+
+        Raises:
+            ConnectionFailed: If there is none, or it has no room.
+            ConnectionClosed: If the new socket breaks, too.
+            ConnectionLost: If the session cannot go on.
+        """
+        ended, itinerary = self._ended, self._itinerary
+        assert ended is not None
+        heard = self._tape.bytes_at(ended.audio_ms - itinerary.offset.time_ms)
+        socket = await self._dial(False)
+        try:
+            await socket.send(events.encode(itinerary.start_after(heard)))
+            text = await socket.recv()
+            started = require_opened(parse(text) if isinstance(text, str) else None)
+            rest = self._tape.cut(heard)  # or this is the end
+        except BaseException:
+            socket.transport.abort()
+            raise
+        self._tape, self._ended, self._last_seq = rest, None, -1
+        itinerary.move(heard, ended)
+        moved = tell_move(itinerary.offset, started)
+        for told in (str(text), events.encode(moved)):
+            if arrival := self._take(told):
+                self._arrivals.put_nowait(arrival)
+        self._talk_on(socket, 0, 1)
+
+    def _talk_on(self, socket: ClientConnection, n_samples: int, n_texts: int) -> None:
+        """Go on upon a socket, with what the server there lacks."""
+        self._socket = socket
+        repeating = self._repeat(socket, n_samples, n_texts)
+        self._repeating = asyncio.create_task(repeating, name="repeat")
 
     async def _repeat(
         self, socket: ClientConnection, n_samples: int, n_texts: int
@@ -293,45 +348,3 @@ class Link:
             error = reader.exception()
             if error is not None and not self.opened.done():
                 self.opened.set_exception(error)
-
-
-def delays() -> Iterator[float]:
-    """Give how long to wait before each attempt: longer and longer, at random.
-
-    Clients that lost their server together must not come back together.
-    """
-    limit_s = FIRST_DELAY_S
-    while True:
-        yield random.uniform(0, limit_s)
-        limit_s = min(2 * limit_s, MAX_DELAY_S)
-
-
-def parse(text: str) -> ServerMessage | None:
-    """Read a message; None for a type that this version does not know.
-
-    Raises:
-        ConnectionLost: If it is not of the protocol.
-    """
-    try:
-        return events.parse_server(text)
-    except msgspec.MsgspecError as error:
-        raise ConnectionLost(
-            "not_stream_erc",
-            f"the server sent what is not {events.SUBPROTOCOL}: {error}",
-        ) from error
-
-
-def explain_close(
-    failure: events.Failure | None, close_code: int | None, reason: str | None
-) -> ConnectionLost:
-    """Make the error for a session that did not end as it should."""
-    if failure is not None:
-        return ConnectionLost(failure.code, failure.message, close_code)
-    if close_code == 1001:
-        return ConnectionLost("closed", "the server shut down", close_code)
-    told = f": {reason}" if reason else ""
-    return ConnectionLost(
-        "closed",
-        f"the connection closed before session.ended (code {close_code}{told})",
-        close_code,
-    )

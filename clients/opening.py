@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import ssl
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlencode
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_socket
@@ -26,6 +28,9 @@ environment:
   {TOKEN_VARIABLE}  token, for a server that wants one
 """
 
+RESUME = "resume"
+"""In a URL's query; see docs/protocol.md."""
+
 OPEN_TIMEOUT_S = 20.0
 MAX_MESSAGE_BYTES = 4 << 20  # a final of the longest turn is a few hundred KiB
 CLOSE_TIMEOUT_S = 3.0  # nothing that is still wanted comes after a close
@@ -37,8 +42,28 @@ wire_log = logging.getLogger(f"{__name__}.wire")
 wire_log.setLevel(logging.INFO)  # at debug level the library logs the token
 
 
+def route(url: str, conversation_id: str | None) -> str:
+    """Say in a URL which sessions belong to one server, for a load balancer.
+
+    Args:
+        url: Of the server; one that says so already stays as it is.
+        conversation_id: None: this session alone, whenever it comes back.
+    """
+    query = parse_qs(url.partition("?")[2], keep_blank_values=True)
+    key = conversation_id or secrets.token_hex(8)
+    return url if events.ROUTE in query else with_query(url, events.ROUTE, key)
+
+
+def with_query(url: str, name: str, value: str) -> str:
+    """Add a field to the query of a URL."""
+    return f"{url}{'&' if '?' in url else '?'}{urlencode({name: value})}"
+
+
 async def open_socket(
-    url: str, token: str | None = None, ca: Path | None = None
+    url: str,
+    token: str | None = None,
+    ca: Path | None = None,
+    is_back: bool = False,
 ) -> ClientConnection:
     """Open the WebSocket itself.
 
@@ -46,10 +71,13 @@ async def open_socket(
         url: Of the server; errors show it without a query.
         token: For a server that wants one.
         ca: PEM file of whoever vouches for the server; None: whom the system trusts.
+        is_back: The session is there already: no other server will do.
 
     Raises:
         ConnectionFailed: If nobody answers at `url`, or not with our protocol.
     """
+    if is_back:
+        url = with_query(url, RESUME, "1")
     options = {**carry_token(token), **trust(url, ca)}
     shown = without_query(url)
     try:

@@ -60,6 +60,20 @@ class Tape:
         """Whether so much came while the tape was held that no more should."""
         return self._is_held and self._held_bytes >= self._max_bytes
 
+    @property
+    def audio_bytes(self) -> int:
+        """How much audio was sent in all."""
+        return self._audio_bytes
+
+    @property
+    def duration_ms(self) -> float:
+        """How long that is."""
+        return self._audio_bytes / self._sample_bytes / self._rate_hz * 1000
+
+    def bytes_at(self, time_ms: int) -> int:
+        """Give how much audio was sent before a time on the audio clock."""
+        return time_ms * self._rate_hz // 1000 * self._sample_bytes
+
     def hold(self) -> None:
         """Forget nothing for want of room: there is no socket."""
         self._is_held, self._held_bytes = True, 0
@@ -81,7 +95,7 @@ class Tape:
 
     def confirm(self, time_ms: int) -> None:
         """Forget what the server must have: it has processed so much audio."""
-        certain = (time_ms - 1) * self._rate_hz // 1000 * self._sample_bytes
+        certain = self.bytes_at(time_ms - 1)
         while self._pieces and (
             self._pieces[0].audio_start < self._pieces[0].audio_end <= certain
             or self._pieces[0].audio_end < certain
@@ -99,12 +113,7 @@ class Tape:
             ConnectionLost: If some of it is forgotten.
         """
         audio_start = n_samples * self._sample_bytes
-        if self._forgotten.audio_end > audio_start or self._forgotten.n_texts > n_texts:
-            raise ConnectionLost(
-                "audio_lost",
-                f"expected to send again from sample {n_samples} on, but no more than "
-                f"{self._max_bytes} bytes are kept; the session cannot go on",
-            )
+        self._require_kept(audio_start, n_texts)
         again: list[bytes | str] = []
         for piece in self._pieces:
             if isinstance(piece.message, str):
@@ -112,6 +121,31 @@ class Tape:
             elif piece.audio_end > audio_start:
                 again.append(piece.message[max(0, audio_start - piece.audio_start) :])
         return again
+
+    def cut(self, audio_bytes: int) -> Tape:
+        """Give the tape of what follows on so much audio, held, as if sent anew.
+
+        Raises:
+            ConnectionLost: If some of it is forgotten.
+        """
+        self._require_kept(audio_bytes, self._forgotten.n_texts)
+        rest = Tape(self._sample_bytes, self._rate_hz, self._max_bytes)
+        rest.hold()
+        for piece in self._pieces:
+            if isinstance(piece.message, bytes) and piece.audio_end > audio_bytes:
+                rest.add(piece.message[max(0, audio_bytes - piece.audio_start) :])
+            elif isinstance(piece.message, str) and piece.audio_start >= audio_bytes:
+                rest.add(piece.message)
+        return rest
+
+    def _require_kept(self, audio_start: int, n_texts: int) -> None:
+        if self._forgotten.audio_end > audio_start or self._forgotten.n_texts > n_texts:
+            n_samples = audio_start // self._sample_bytes
+            raise ConnectionLost(
+                "audio_lost",
+                f"expected to send again from sample {n_samples} on, but no more than "
+                f"{self._max_bytes} bytes are kept; the session cannot go on",
+            )
 
     def _trim(self) -> None:
         while not self._is_held and self._kept_bytes > self._max_bytes:

@@ -17,7 +17,7 @@ from benchmarks.report import spread
 from benchmarks.steps import Step, memory_per_session, summarise
 from benchmarks.watching import Watch
 from benchmarks.wire import Wire
-from clients.link import Arrival
+from clients.arrival import Arrival
 from clients.schedule import SendTimes
 from clients.sources import RATE_HZ
 from stream_erc import events

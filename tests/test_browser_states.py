@@ -81,6 +81,10 @@ class ScriptedServer:
     async def drop(self):
         await self._socket.close(code=1001)
 
+    def begin_anew(self):
+        """Play another server from here on."""
+        self._n_said = 0
+
 
 @asynccontextmanager
 async def scripted(chromium, url, **wishes):
@@ -117,6 +121,41 @@ async def names(page):
 
 
 # --- the conversation -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n_known", "code"), [(1, "moved"), (0, "moved_anew")])
+async def test_where_the_server_shuts_down_the_page_goes_on_at_another(
+    chromium, server_url, n_known, code
+):
+    query = "?speaker=Ann&conversation=a+b"
+    async with scripted(chromium, server_url, query=query) as (page, server):
+        await page.click("#start")
+        await server.accept()
+        server.say(WELCOME, *one_turn(text="Before."))
+        await wait_for_state(page, "open")
+        await page.fill("#speaker", "Ben")
+        await page.press("#speaker", "Enter")
+        assert (await server.hear())["speaker"] == "Ben"
+        server.say(events.SessionEnded(turns=1, audio_ms=900))
+        await server.drop()
+        server.begin_anew()
+        start = await server.accept()
+        assert (start["type"], start["conversation_id"]) == ("session.start", "a b")
+        server.say(msgspec.structs.replace(WELCOME, conversation_turns=n_known))
+        server.say(*one_turn(start_ms=100, text="Behind."))
+        await page.wait_for_selector(".turn >> nth=1")
+        assert (await wait_for_problem(page))[0] == code
+        assert await page.get_attribute("body", "data-state") == "open"
+        await page.click("#start")
+        while (await server.hear())["type"] != "session.end":
+            pass
+        server.say(events.SessionEnded(turns=1, audio_ms=1000))
+        await wait_for_state(page, "ended")
+        rows = list(csv.DictReader(io.StringIO((await download(page, "csv")).decode())))
+        assert [(row["turn"], row["start_ms"], row["text"]) for row in rows] == [
+            ("0", "0", "Before."),
+            ("1", "1000", "Behind."),
+        ]
 
 
 async def test_what_others_say_stands_where_it_was_said(chromium, server_url):

@@ -341,7 +341,7 @@ class SlowSocket:
 
 async def test_audio_is_timed_when_it_is_handed_over_not_when_it_has_gone():
     socket = SlowSocket()
-    connection = Connection(socket, never, AUDIO)
+    connection = Connection(socket, never, events.SessionStart(audio=AUDIO))
     connection.started = STARTED
     await connection.send_audio(bytes(32_000))
     await connection._link.close()

@@ -9,7 +9,7 @@ from recording import as_pcm16, join, silence, until_metric
 from scripted_models import Loudness, ScriptedModels, conversation, sentence
 
 from benchmarks.rough_network import rough_network
-from clients import link
+from clients import link, returning
 from clients.connection import connect
 from clients.errors import ConnectionLost
 from clients.sources import FORMAT
@@ -41,8 +41,8 @@ def vad():
 @pytest.fixture
 def served(serve, monkeypatch):
     """Gives a context manager that runs a server with scripted models."""
-    monkeypatch.setattr(link, "FIRST_DELAY_S", 0.002)
-    monkeypatch.setattr(link, "MAX_DELAY_S", 0.01)
+    monkeypatch.setattr(returning, "FIRST_DELAY_S", 0.002)
+    monkeypatch.setattr(returning, "MAX_DELAY_S", 0.01)
 
     def run(**settings):
         return serve(ScriptedModels(), **{"drain_s": 0.2} | settings)

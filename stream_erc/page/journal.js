@@ -22,6 +22,11 @@ export class Journal {
     return this.durationMs(this.#nSamples);
   }
 
+  /** Samples noted so far. */
+  get nSamples() {
+    return this.#nSamples;
+  }
+
   /** Note a text message; gives it back. */
   addText(text) {
     this.#nTexts += 1;
@@ -51,6 +56,27 @@ export class Journal {
       }
     }
     return missing;
+  }
+
+  /**
+   * The journal of a session that begins with `text` and goes on with what comes after
+   * the first `nSamples` samples; null where some of it is forgotten.
+   */
+  cut(text, nSamples) {
+    if (nSamples < this.#nSamplesGone) return null;
+    const rest = new Journal(this.#rate, this.#keepSamples / this.#rate);
+    rest.addText(text);
+    let nBefore = this.#nSamplesGone;
+    for (const { frame, isText, end, sentAtMs } of this.#items) {
+      if (!isText) {
+        nBefore = end;
+        const known = Math.max(0, nSamples - (end - frame.length));
+        if (known < frame.length) rest.addAudio(frame.subarray(known), sentAtMs);
+      } else if (nBefore >= nSamples && end > 1) {
+        rest.addText(frame); // the first one is `session.start`
+      }
+    }
+    return rest;
   }
 
   /** When the sample at `ms` was sent; null where that is forgotten or yet to come. */

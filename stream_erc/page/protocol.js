@@ -8,18 +8,16 @@
  *     session.sendAudio(int16Array); // again and again
  *     session.end();
  *
- * Needs nothing but this file; how to use it is told in docs/browser.md, the messages
- * in docs/protocol.md.
+ * Needs nothing but this file and those that it imports; how to use it is told in
+ * docs/browser.md, the messages in docs/protocol.md.
  */
 
+import { diagnose } from "./diagnosis.js";
 import { Journal } from "./journal.js";
+import { Itinerary } from "./moving.js";
 
 export const SUBPROTOCOL = "stream-erc.v1";
-const NO_CODE = 1005;
-const ABNORMAL = 1006;
-const GOING_AWAY = 1001;
-const SERVICE_RESTART = 1012;
-const TRY_LATER = 1013;
+const [GOING_AWAY, NO_CODE, ABNORMAL, SERVICE_RESTART, TRY_LATER] = [1001, 1005, 1006, 1012, 1013];
 const DROPS = new Set([GOING_AWAY, NO_CODE, ABNORMAL, SERVICE_RESTART]);
 
 const KEEP_S = 120; // audio kept for a resumption; 48 kHz: 11.5 MB
@@ -27,10 +25,12 @@ const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 5_000;
 const PING_EVERY_MS = 5_000;
 const SILENCE_MS = 20_000; // a server that answers no ping so long is gone
+const CLOSING_MS = 500; // a server that has ended closes at once
 const PROBE_MS = 5_000; // the same, where there is a reason to doubt
 
 /**
- * A session, from `session.start` to `session.ended`, over as many sockets as it takes.
+ * A session, from `session.start` to `session.ended`, over as many sockets as it takes;
+ * where the server shuts down, at another one, if one answers at the same address.
  *
  * Events: `message` (detail: a server's message, each once, in order of `seq`) and
  * `state` (detail: `{state, code, message}`), where `state` is one of
@@ -50,6 +50,10 @@ export class Session extends EventTarget {
   #isFlowing = false; // what is sent goes to the socket, not to the journal alone
   #journal;
   #started = null;
+  #itinerary;
+  #ended = null; // `session.ended`: was that all? the close code tells
+  #hasSaidEnd = false;
+  #isMoving = false; // no server has it
   #lastSeq = -1;
   #lastError = null;
   #droppedAtMs = 0;
@@ -71,10 +75,14 @@ export class Session extends EventTarget {
   constructor({ url, sampleRate, token = "", start = {} }) {
     super();
     this.#url = new URL(url);
-    if (token) this.#url.searchParams.set("token", token);
+    const query = this.#url.searchParams;
+    if (token) query.set("token", token);
+    const key = start.conversation_id ?? Math.random().toString(36).slice(2);
+    if (!query.has("conversation")) query.set("conversation", key); // for a load balancer
     this.#journal = new Journal(sampleRate, KEEP_S);
     const audio = { encoding: "pcm_s16le", sample_rate: sampleRate, channels: 1 };
-    this.#tell({ type: "session.start", audio, ...start });
+    this.#itinerary = new Itinerary({ type: "session.start", audio, ...start });
+    this.#tell(this.#itinerary.start);
   }
 
   /** Where it stands: see the class. */
@@ -94,7 +102,7 @@ export class Session extends EventTarget {
 
   /** Milliseconds of audio given so far. */
   get audioMs() {
-    return this.#journal.audioMs;
+    return this.#itinerary.timeMs + this.#journal.audioMs;
   }
 
   /** Begin to connect. */
@@ -112,6 +120,7 @@ export class Session extends EventTarget {
 
   /** The audio after this is another speaker's; ends the running turn. */
   setSpeaker(speaker) {
+    this.#itinerary.noteSpeaker(this.#journal.nSamples, speaker);
     this.#tell({ type: "speaker.set", speaker });
   }
 
@@ -132,6 +141,7 @@ export class Session extends EventTarget {
 
   /** Say that this was all; the finals and `session.ended` are still to come. */
   end() {
+    this.#hasSaidEnd = true;
     this.#tell({ type: "session.end" });
   }
 
@@ -148,25 +158,14 @@ export class Session extends EventTarget {
     this.#leave("failed", "abandoned", "");
   }
 
-  /**
-   * Ask over HTTP why no socket could be opened: a browser does not tell. Gives
-   * "no_token", "wrong_token", "wrong_origin", "not_ready" or "unreachable".
-   */
-  async diagnose() {
-    const url = new URL(this.#url);
-    url.protocol = url.protocol.replace("ws", "http");
-    try {
-      const { status } = await fetch(url);
-      if (status === 401) return url.searchParams.has("token") ? "wrong_token" : "no_token";
-      return status === 403 ? "wrong_origin" : "not_ready";
-    } catch {
-      return "unreachable";
-    }
+  /** Ask why no socket could be opened; gives a code of `diagnosis.js`. */
+  diagnose() {
+    return diagnose(this.#url);
   }
 
   /** When the sample at `ms` of the audio clock was sent (`performance.now()`), or null. */
   sentAt(ms) {
-    return this.#journal.sentAt(ms);
+    return this.#journal.sentAt(ms - this.#itinerary.timeMs);
   }
 
   #tell(message) {
@@ -177,7 +176,9 @@ export class Session extends EventTarget {
   // --- the socket -------------------------------------------------------------
 
   #connect() {
-    const socket = new WebSocket(this.#url, SUBPROTOCOL);
+    const url = new URL(this.#url);
+    if (this.#isResumable) url.searchParams.set("resume", "1"); // no other server will do
+    const socket = new WebSocket(url, SUBPROTOCOL);
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.#greet();
@@ -185,8 +186,12 @@ export class Session extends EventTarget {
     socket.onclose = ({ code, reason }) => this.#lose(code, reason);
   }
 
+  get #isResumable() {
+    return this.#started !== null && !this.#isMoving;
+  }
+
   #greet() {
-    if (this.#started) {
+    if (this.#isResumable) {
       const { session_id, resume_token } = this.#started;
       const last_seq = this.#lastSeq;
       const resume = { type: "session.resume", session_id, resume_token, last_seq };
@@ -219,10 +224,22 @@ export class Session extends EventTarget {
       const isRefusal = message.type === "error" && !this.#isFlowing;
       if (message.seq <= this.#lastSeq && !isRefusal) return;
       this.#lastSeq = Math.max(this.#lastSeq, message.seq);
+      if (message.type === "session.ended") {
+        this.#ended = this.#itinerary.shift(message);
+        this.#doubt = setTimeout(() => this.#drop(), CLOSING_MS);
+        return;
+      }
       this.#note(message);
     }
+    this.#dispatch(this.#itinerary.shift(message));
+    if (message.type === "session.started" && this.#isMoving) {
+      this.#isMoving = false;
+      this.#dispatch(this.#itinerary.announce(message));
+    }
+  }
+
+  #dispatch(message) {
     this.dispatchEvent(new CustomEvent("message", { detail: message }));
-    if (message.type === "session.ended") this.#leave("ended", "", "");
   }
 
   #note(message) {
@@ -260,9 +277,11 @@ export class Session extends EventTarget {
     this.#detach();
     const error = this.#lastError;
     this.#lastError = null;
+    if (this.#ended) return this.#finish(code);
     const mayReturn = DROPS.has(code) && !error;
     const isFull = code === TRY_LATER && this.#state === "reconnecting";
-    if (this.#started?.resume_token && (mayReturn || isFull)) {
+    const canReturn = this.#isMoving || this.#started?.resume_token;
+    if (canReturn && (mayReturn || isFull)) {
       this.#return();
     } else if (error) {
       this.#leave("failed", error.code, error.message);
@@ -271,6 +290,20 @@ export class Session extends EventTarget {
     } else {
       this.#leave("failed", code === ABNORMAL ? "unreachable" : `closed_${code}`, reason);
     }
+  }
+
+  /** All is told; or a server that shuts down has not heard all, then another one goes on. */
+  #finish(code) {
+    const isWhole = this.#hasSaidEnd && this.#itinerary.isWhole(this.#ended, this.#journal);
+    if (code !== GOING_AWAY || isWhole) {
+      this.#dispatch(this.#ended);
+      this.#leave("ended", "", "");
+      return;
+    }
+    const rest = this.#itinerary.move(this.#ended, this.#journal);
+    if (rest === null) return this.#leave("failed", "audio_lost", "more was said than is kept");
+    [this.#journal, this.#ended, this.#lastSeq, this.#isMoving] = [rest, null, -1, true];
+    this.#return();
   }
 
   // --- the way back -----------------------------------------------------------

@@ -118,6 +118,11 @@ const NOTICES = {
     "This browser fell behind",
     "What others said meanwhile is not all here.",
   ],
+  moved: ["The server has shut down", "Another one has taken over; nothing is lost."],
+  moved_anew: [
+    "The server has shut down",
+    "Another one has taken over. It does not know what was said before.",
+  ],
   not_now: ["A session is running", "Stop it first, then drop the file again."],
 };
 
