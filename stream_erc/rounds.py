@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
-from .config import EngineConfig
+from .cluster import EngineConfig
 from .engines import LOOKS
 
 log = logging.getLogger(__name__)
