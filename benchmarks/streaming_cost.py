@@ -31,7 +31,7 @@ from benchmarks.report import (
     print_targets,
 )
 from benchmarks.scoring import score_emotions, word_error_rate
-from clients.link import Arrival
+from clients.arrival import Arrival
 from clients.sources import FORMAT, RATE_HZ
 from stream_erc import events
 from stream_erc.asr import Whisper, count_states, locate_weights, pool
