@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +15,11 @@ from .context import Context
 from .handover import Handover, Key, Memory
 from .voices import Voices
 
-FETCH_S = 2.0
-"""A session waits so long for what another server left; then it begins anew."""
+DISK_S = 2.0
+"""A session waits so long for what another server left, or to leave what is known here;
+then its conversation begins anew."""
+
+log = logging.getLogger(__name__)
 
 
 class Participant(Protocol):
@@ -182,16 +186,21 @@ class Conversations:
             taking = asyncio.to_thread(self._handover.take, key)
             self._fetches[key] = asyncio.create_task(taking, name="fetch")
             self._fetches[key].add_done_callback(partial(self._adopt, key))
-        await asyncio.wait((self._fetches[key],), timeout=FETCH_S)
+        await asyncio.wait((self._fetches[key],), timeout=DISK_S)
 
     async def leave(self, owner: str, identifier: str | None) -> None:
         """Leave what a conversation remembers to the server at which it goes on."""
         if self._handover is None or identifier is None:
             return
         key = owner, identifier
-        async with self._is_leaving:
-            if known := self._shared.get(key):
-                await asyncio.to_thread(self._handover.leave, key, known.memory)
+        try:
+            async with asyncio.timeout(DISK_S), self._is_leaving:
+                if known := self._shared.get(key):
+                    await asyncio.to_thread(self._handover.leave, key, known.memory)
+        except TimeoutError:
+            log.error(
+                "server.handover: the disk does not answer; a conversation is lost"
+            )
 
     async def leave_all(self) -> None:
         """Leave what all of them remember."""

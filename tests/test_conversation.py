@@ -1,23 +1,26 @@
 """What the sessions of one conversation share, and for how long."""
 
 import asyncio
+import threading
 from contextlib import ExitStack
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scripted_server import LABELS
 
 from stream_erc import events
 from stream_erc.conversation import Conversation, Conversations
+from stream_erc.handover import Memory
 from stream_erc.voices import Voices
 
 AGES_S = 3600.0
 ANN, BEN = "ann", "ben"
 
 
-def conversations(linger_s=AGES_S, max_idle=100, on_excess=lambda: None):
+def conversations(linger_s=AGES_S, max_idle=100, on_excess=lambda: None, shelf=None):
     """Conversations whose empty context is a new object each, to tell them apart."""
-    return Conversations(lambda: [], linger_s, max_idle, on_excess)
+    return Conversations(lambda: [], linger_s, max_idle, on_excess, shelf)
 
 
 async def due_timers_have_run():
@@ -201,3 +204,76 @@ def test_a_turn_is_heard_of_in_its_own_room_of_its_own_owner_alone(joined):
             if its == room and its[1] is not None and other != number
         ]
         assert [turn.session_id for turn in listening.heard] == wanted
+
+
+# --- from one server to another -----------------------------------------------
+
+
+class Shelf:
+    """Stands in for a folder; its disk answers once it is let go."""
+
+    def __init__(self):
+        self.left = {}
+        self.n_taken = 0
+        self.can_answer = threading.Event()
+        self.can_answer.set()
+
+    def leave(self, key, memory):
+        self.can_answer.wait()
+        self.left[key] = memory
+
+    def take(self, key):
+        self.can_answer.wait()
+        self.n_taken += 1
+        return self.left.pop(key, None)
+
+
+@pytest.fixture
+def shelf():
+    shelf = Shelf()
+    yield shelf
+    shelf.can_answer.set()
+
+
+async def test_sessions_that_come_together_take_up_what_was_left_once(shelf):
+    shelf.left[ANN, "kitchen"] = Memory(("said",), Voices(), 5)
+    shared = conversations(shelf=shelf)
+    fetches = [shared.fetch(ANN, "kitchen") for _ in range(3)]
+    await asyncio.gather(
+        *fetches, shared.fetch(BEN, "kitchen"), shared.fetch(ANN, None)
+    )
+    with shared.join(ANN, "kitchen") as one, shared.join(BEN, "kitchen") as other:
+        assert (one.context, one.version) == (("said",), 5)
+        assert (other.context, other.version) == ([], 0)
+        await shared.fetch(ANN, "kitchen")  # known by now
+    assert shelf.n_taken == 2
+
+
+async def test_what_was_left_lingers_no_longer_than_any_conversation(shelf):
+    shelf.left[ANN, "kitchen"] = Memory(("said",), Voices(), 5)
+    shared = conversations(linger_s=0, shelf=shelf)
+    await shared.fetch(ANN, "kitchen")
+    await due_timers_have_run()
+    assert len(shared) == 0
+
+
+async def test_all_that_is_remembered_is_left_also_without_a_session(shelf):
+    shared = conversations(shelf=shelf)
+    with shared.join(ANN, "kitchen"), shared.join(ANN, None):
+        with shared.join(BEN, "garden"):
+            pass
+        await shared.leave_all()
+    assert shelf.left.keys() == {(ANN, "kitchen"), (BEN, "garden")}
+
+
+async def test_a_disk_that_does_not_answer_holds_nobody_up(shelf, monkeypatch, caplog):
+    monkeypatch.setattr("stream_erc.conversation.DISK_S", 0.01)
+    shared = conversations(shelf=shelf)
+    shelf.left[ANN, "kitchen"] = Memory(("said",), Voices(), 5)
+    shelf.can_answer.clear()
+    await shared.fetch(ANN, "kitchen")
+    with shared.join(ANN, "kitchen") as anew:
+        await shared.leave(ANN, "kitchen")
+        shelf.can_answer.set()
+        assert anew.version == 0
+    assert ["does not answer" in line for line in caplog.messages] == [True]
