@@ -82,7 +82,7 @@ def handover(folder):
 # --- the file -----------------------------------------------------------------
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(MEMORIES)
 def test_a_memory_comes_back_to_the_bit(memory):
     again = decode(encode(left(memory))).memory
