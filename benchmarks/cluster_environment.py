@@ -22,6 +22,10 @@ from stream_erc.errors import ConfigError
 DEFAULT_FOLDER = ROOT / "build" / "cluster"
 RAY = "ray[data,serve]==2.60.0"
 
+HIDE = "import sys; sys.modules['rfc3987_syntax'] = None"
+"""Comes with tools of ours. Each of Ray's processes would spend seconds on its grammar,
+and a busy machine's Ray not start: it gives its agent 15 s."""
+
 
 def find_python(folder: Path = DEFAULT_FOLDER) -> str:
     """Give an interpreter that has Ray; make it where there is none.
@@ -38,7 +42,7 @@ def find_python(folder: Path = DEFAULT_FOLDER) -> str:
     print(f"installing {RAY} into {folder.name}/: minutes, half a gigabyte")
     make_venv(folder)
     [packages] = folder.glob("lib/*/site-packages")
-    borrowed = f"{sysconfig.get_path('purelib')}\n{ROOT}\n"
+    borrowed = f"{sysconfig.get_path('purelib')}\n{ROOT}\n{HIDE}\n"
     (packages / "borrowed.pth").write_text(borrowed, "utf-8")
     try:
         install(environment, [RAY])
