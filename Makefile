@@ -45,6 +45,7 @@ bench: .venv/dev  ## latency, load and peers in ten minutes; the first time inst
 
 bench-models: .venv/dev  ## how right it is, and what the networks cost
 	$(RUN) -m benchmarks.accuracy
+	$(RUN) -m benchmarks.streaming_cost
 	$(RUN) -m benchmarks.endpointing
 	$(RUN) -m benchmarks.costs
 	$(RUN) -m benchmarks.networks

@@ -160,6 +160,16 @@ def read_options() -> argparse.Namespace:
     parser.add_argument(
         "--against", type=Path, nargs="+", metavar="LOAD.json", help="measured runs"
     )
+    add_assumptions(parser)
+    parser.set_defaults(partials="on")
+    options = parser.parse_args()
+    if options.hearing_price is None:
+        options.hearing_price = options.node_price
+    return options
+
+
+def add_assumptions(parser: argparse.ArgumentParser) -> None:
+    """Add what nobody measured."""
     parser.add_argument(
         "--hop-ms",
         type=float,
@@ -190,11 +200,6 @@ def read_options() -> argparse.Namespace:
         metavar="FILE.png",
         help="draw what missing nodes cost; needs matplotlib (extra plot)",
     )
-    parser.set_defaults(partials="on")
-    options = parser.parse_args()
-    if options.hearing_price is None:
-        options.hearing_price = options.node_price
-    return options
 
 
 if __name__ == "__main__":

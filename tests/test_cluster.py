@@ -4,6 +4,8 @@ Runs with an interpreter that has Ray: this one, or `build/cluster`, made once.
 """
 
 import asyncio
+import os
+import signal
 import subprocess
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -46,6 +48,7 @@ TWO = [
     "--cluster.understanding_max=2",
 ]
 N_SESSIONS = 8
+PARTITION_S = 20.0
 SCRIPT = [join(clip(name), silence(0.8)) for name in (ANGRY, SAD, CUTTER)]
 
 
@@ -151,6 +154,33 @@ async def test_without_replicas_finals_wait_and_readyz_says_so(python):
             told = await asyncio.to_thread(page, server.url, "/readyz")
         assert told == (503, "no replica answers\n")
         assert_whole(await talking, alone)
+        while (await asyncio.to_thread(page, server.url, "/readyz"))[0] != 200:
+            pass
+
+
+async def test_who_is_cut_off_for_20_s_loses_no_final(python):
+    """Stopped processes: as behind a cut network, all are there and none answers."""
+    alone = await hear_alone(SCRIPT)
+    # A call that stood still is no call that hangs.
+    async with ray_server(python, "--engine.hang_s=100") as server:
+
+        async def cut_off():
+            replicas = [
+                pid
+                for desk in ("hear", "understand")
+                for pid in find_replicas(server.pid, desk)
+            ]
+            for pid in replicas:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                await asyncio.sleep(PARTITION_S)
+                told = await asyncio.to_thread(page, server.url, "/readyz")
+            finally:
+                for pid in replicas:
+                    os.kill(pid, signal.SIGCONT)
+            assert told == (503, "no replica answers\n")
+
+        await hold_sessions(server.url, alone, cut_off)
         while (await asyncio.to_thread(page, server.url, "/readyz"))[0] != 200:
             pass
 
