@@ -160,7 +160,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument(
         "--against", type=Path, nargs="+", metavar="LOAD.json", help="measured runs"
     )
-    add_assumptions(parser)
+    add_plan_options(parser)
     parser.set_defaults(partials="on")
     options = parser.parse_args()
     if options.hearing_price is None:
@@ -168,8 +168,8 @@ def read_options() -> argparse.Namespace:
     return options
 
 
-def add_assumptions(parser: argparse.ArgumentParser) -> None:
-    """Add what nobody measured."""
+def add_plan_options(parser: argparse.ArgumentParser) -> None:
+    """Add how a plan is made: much of it nobody measured."""
     parser.add_argument(
         "--hop-ms",
         type=float,
