@@ -21,7 +21,9 @@ from benchmarks.steps import MAX_WAIT_MS
 CELL = 10_000  # sessions; a million are a hundred of these, apart from each other
 TUNED = 1_000  # sessions for which the number of nodes is sought
 GATEWAY_SHARE = 0.6  # of a gateway's cores that its sessions may take
-STATES = (1.2, 1.0, 0.8, 0.6, 0.5, 0.4)  # of the nodes for all: what breaks first
+STATES = (1.2, 1.0, 0.6, 0.4, 0.25, 0.2, 0.15)
+"""Of the hearing nodes for finals and partials: what breaks first."""
+
 MAX_DROPPED = 0.1  # of the partials, where they are wanted, too
 
 Goal = Callable[[Outcome], bool]

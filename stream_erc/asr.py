@@ -23,7 +23,7 @@ from .checksum import check_sum
 from .config import AsrConfig
 from .errors import ModelError
 from .flow import SAMPLE_RATE_HZ, Heard, Samples, Vector, Word
-from .machine import compute_alone
+from .machine import compute_alone, share_heap
 
 if TYPE_CHECKING:
     from .encoder import CompactEncoder
@@ -79,6 +79,7 @@ class Whisper:
     def __init__(self, config: AsrConfig) -> None:
         self._config = config
         compute_alone()
+        share_heap()
         if config.device == "cuda" and not ctranslate2.get_cuda_device_count():
             raise ModelError(
                 'asr.device: expected a GPU that CTranslate2 can use for "cuda", got '

@@ -1,4 +1,4 @@
-"""How many cores this process may use, and which of its threads go first.
+"""What the machine gives: cores this process may use, threads that go first, memory.
 
 Affinity and quota count, not what the host has: in a container with a quota of two
 cores on a host of sixty-four, sixty-four threads would run for a moment of each period
@@ -7,6 +7,7 @@ and then all stand still together.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import threading
@@ -17,6 +18,9 @@ from threadpoolctl import threadpool_limits
 
 NICENESS = 5
 """Added to that of the threads that compute: a third of the others' share of a core."""
+
+M_ARENA_MAX = -8
+"""Of glibc's malloc.h: how many heaps there may be."""
 
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
@@ -120,3 +124,15 @@ def compute_alone() -> None:
     spinning, and the sums, in another order, hang on how many cores there are.
     """
     threadpool_limits(limits=1, user_api="blas")
+
+
+def share_heap() -> None:
+    """Let threads that start from now on take their memory from one heap.
+
+    glibc would give each one of its own, and what is freed in one heap does no other
+    thread good: so a server grew by megabytes after hours, whenever its threads had
+    long turns at another time than before.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other libraries have none
+    if sys.platform == "linux" and mallopt is not None:
+        mallopt(M_ARENA_MAX, 1)

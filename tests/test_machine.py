@@ -1,6 +1,7 @@
 """Affinity and quota -> usable cores, on made-up control groups of both versions."""
 
 import os
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -137,3 +138,47 @@ def test_numpy_computes_in_the_thread_that_asks():
     np.ones((500, 500)) @ np.ones((500, 500))
     libraries = [one for one in threadpool_info() if one["user_api"] == "blas"]
     assert [library["num_threads"] for library in libraries] == [1] * len(libraries)
+
+
+THREADS_THAT_ALLOCATE = """
+import threading
+from pathlib import Path
+from stream_erc.machine import share_heap
+
+def reserved_kb():
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").open())
+    return int(status["VmSize"].split()[0])
+
+def hold():
+    kept.append(bytearray(50_000))
+    told.release()
+    may_end.wait()
+
+if {shares}:
+    share_heap()
+threading.stack_size(65_536)
+kept, told, may_end = [], threading.Semaphore(0), threading.Event()
+before = reserved_kb()
+for _ in range(4):
+    threading.Thread(target=hold).start()
+    told.acquire()
+print(reserved_kb() - before)
+may_end.set()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of glibc alone")
+def test_threads_take_their_memory_from_one_heap():
+    """A heap of its own would reserve 64 MB of addresses for each of four threads."""
+    own, shared = (
+        int(
+            subprocess.run(
+                [sys.executable, "-c", THREADS_THAT_ALLOCATE.format(shares=shares)],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+        for shares in (False, True)
+    )
+    assert own - shared > 100_000
