@@ -33,7 +33,7 @@ class Engine(Protocol):
         """
 
 
-class LocalEngine:
+class OneByOne:
     """Does one item after another, in this process."""
 
     def map(
@@ -42,10 +42,10 @@ class LocalEngine:
         """See `Engine`."""
         work = make()
         for item in items:
-            yield attempt(work, item)
+            yield try_item(work, item)
 
 
-def attempt(work: Callable[[Item], Result], item: Item) -> Result | ConfigError:
+def try_item(work: Callable[[Item], Result], item: Item) -> Result | ConfigError:
     """Give the result, or the ConfigError that was raised for this item."""
     try:
         return work(item)
@@ -93,7 +93,7 @@ def choose_engine(
         for name in ("address", "workers"):
             if getattr(options, name) is not None:
                 raise ConfigError(f"--{name}: expected --engine ray, got local")
-        return LocalEngine
+        return OneByOne
     if options.workers is not None and options.workers < 1:
         raise ConfigError(f"--workers: expected at least 1, got {options.workers}")
     cluster = ClusterConfig(address=options.address or "")

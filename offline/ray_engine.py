@@ -18,7 +18,7 @@ from stream_erc.errors import ClusterError, ConfigError, StreamErcError, reason
 from stream_erc.ray_cluster import import_ray, join_ray
 from stream_erc.version import VERSION
 
-from .engines import Item, Make, Result, attempt
+from .engines import Item, Make, Result, try_item
 
 STORE_BYTES = 200_000_000
 """Shared memory of a Ray of our own; a result takes a few MB at most."""
@@ -103,7 +103,7 @@ class RayEngine:
             # Ray 2.64 is to drop `max_task_retries`, for which it has no other word.
             warnings.simplefilter("ignore", DeprecationWarning)
             answers = self._data.from_items(rows, override_num_blocks=len(rows)).map(
-                Worker,
+                RayWorker,
                 fn_constructor_args=(make, Path.cwd(), VERSION),
                 compute=self._data.ActorPoolStrategy(
                     size=min(self._workers, len(rows)),
@@ -150,7 +150,7 @@ class Answer:
     logged: list[LoggedLine] = field(default_factory=list)
 
 
-class Worker:
+class RayWorker:
     """Lives in a process of Ray; loads the models with its first item.
 
     Args:
@@ -168,16 +168,16 @@ class Worker:
     def __call__(self, row: dict[str, Task]) -> dict[str, Answer]:
         """Give a row with an answer for one with a task."""
         answer = Answer()
-        listener = Listener(answer.logged)
-        logging.getLogger().addHandler(listener)
+        keeper = LogKeeper(answer.logged)
+        logging.getLogger().addHandler(keeper)
         try:
             if self._work is None:
                 self._work = self._begin()
-            answer.result = attempt(self._work, row["task"].item)
+            answer.result = try_item(self._work, row["task"].item)
         except StreamErcError as error:
             answer.error = error
         finally:
-            logging.getLogger().removeHandler(listener)
+            logging.getLogger().removeHandler(keeper)
         return {"answer": answer}
 
     def _begin(self) -> Any:
@@ -196,7 +196,7 @@ class Worker:
         return self._make()
 
 
-class Listener(logging.Handler):
+class LogKeeper(logging.Handler):
     """Keeps warnings and errors, for they would be told on another machine."""
 
     def __init__(self, lines: list[LoggedLine]) -> None:

@@ -133,6 +133,8 @@ def share_heap() -> None:
     thread good: so a server grew by megabytes after hours, whenever its threads had
     long turns at another time than before.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other libraries have none
-    if sys.platform == "linux" and mallopt is not None:
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
         mallopt(M_ARENA_MAX, 1)

@@ -117,8 +117,9 @@ class SileroVad:
         probabilities, states = self._session.run(
             None, {"input": windows, "state": states, "sr": RATE}
         )
-        if not np.isfinite(states).all():  # a stream would be deaf from here on
-            raise FloatingPointError("vad: expected finite states, got others")
+        # A stream with such a state would be deaf from here on.
+        if not (np.isfinite(states).all() and np.isfinite(probabilities).all()):
+            raise FloatingPointError("vad: expected finite numbers, got others")
         lasts = windows[:, -CONTEXT_SAMPLES:].copy()  # a part would keep the whole
         return probabilities[:, 0].tolist(), [
             (states[:, n : n + 1], last) for n, last in enumerate(lasts)

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from offline.corpora.form import Corpus, Utterance
-from offline.engines import LocalEngine
+from offline.engines import OneByOne
 from offline.evaluation import hearing
 from offline.evaluation.faults import Faults
 from offline.training.voice_augment import VoiceAugment
@@ -82,7 +82,7 @@ def test_training_hears_turns_on_their_channels(call, tmp_path):
         return np.array([loudness_of(samples)], np.float32)
 
     parts = find_parts(corpus, tmp_path / "v", 0)
-    assert hear_parts(parts, lambda: encode, VoiceAugment(), LocalEngine()) == []
+    assert hear_parts(parts, lambda: encode, VoiceAugment(), OneByOne()) == []
     voices = read_voices(tmp_path / "v")
     heard = [voices.encoder[rows[0], 0] for rows in voices.rows(WHOLE).values()]
     wanted = [LOUDNESS[channel] for channel in channels]

@@ -6,7 +6,7 @@ import pytest
 from conftest import AUDIO
 
 from offline.__main__ import main
-from offline.engines import LocalEngine
+from offline.engines import OneByOne
 from offline.labelling.asking import Asked, KeptAnswers, cut_shards
 from offline.labelling.prompts import Label
 from offline.labelling.tally import Tally, Usage
@@ -22,7 +22,7 @@ def test_results_come_in_order_and_models_load_once():
         loaded.append("model")
         return lambda item: item * 10
 
-    assert list(LocalEngine().map(make, [3, 1, 2])) == [30, 10, 20]
+    assert list(OneByOne().map(make, [3, 1, 2])) == [30, 10, 20]
     assert loaded == ["model"]
 
 
@@ -32,7 +32,7 @@ def test_an_item_at_fault_costs_its_own_result_alone():
             raise ConfigError("expected no 1")
         return item
 
-    before, fault, behind = LocalEngine().map(lambda: work, [0, 1, 2])
+    before, fault, behind = OneByOne().map(lambda: work, [0, 1, 2])
     assert (before, str(fault), behind) == (0, "expected no 1", 2)
 
 
@@ -41,7 +41,7 @@ def test_models_at_fault_end_the_work():
         raise ModelError("expected a model")
 
     with pytest.raises(ModelError):
-        list(LocalEngine().map(make, [1]))
+        list(OneByOne().map(make, [1]))
 
 
 @pytest.mark.parametrize(

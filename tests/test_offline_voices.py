@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from small_corpora import write_published, write_recording
 
 from offline.corpora.form import Corpus, FeatureRow, Utterance, read_corpus
-from offline.engines import LocalEngine
+from offline.engines import OneByOne
 from offline.training import voices as voices_module
 from offline.training.voice_augment import VoiceAugment
 from offline.training.voices import (
@@ -89,7 +89,7 @@ def corpus(tmp_path):
 def hear(corpus, folder, encode=None, copies=1):
     encode = encode or Encoder()
     parts = find_parts(corpus, folder, copies)
-    return hear_parts(parts, lambda: encode, VoiceAugment(), LocalEngine())
+    return hear_parts(parts, lambda: encode, VoiceAugment(), OneByOne())
 
 
 def equal(some, other):

@@ -286,9 +286,25 @@ def test_a_stream_that_would_be_deaf_from_here_on_does_not_move(vad):
     streams = [vad.stream(), vad.stream()]
     state, last = streams[1].memory
     streams[1].memory = np.full_like(state, np.nan), last
-    with pytest.raises(FloatingPointError, match="vad: expected finite states"):
+    with pytest.raises(FloatingPointError, match="vad: expected finite numbers"):
         vad.detect([(stream, frames) for stream in streams])
     assert not streams[0].memory[0].any()
+
+
+def test_no_stream_moves_where_a_probability_is_no_number(vad, monkeypatch):
+    """As of a network whose states are whole."""
+    stream, frames = vad.stream(), clip_frames()[28:30]
+    states = np.ones((2, 1, 128), np.float32)
+    answers = [np.full((1, 1), np.nan, np.float32), states]
+
+    class Network:
+        def run(self, names, inputs):
+            return answers
+
+    monkeypatch.setattr(vad, "_session", Network())
+    with pytest.raises(FloatingPointError, match="vad: expected finite numbers"):
+        vad.detect([(stream, frames)])
+    assert not stream.memory[0].any()
 
 
 @pytest.mark.parametrize(

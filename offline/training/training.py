@@ -23,7 +23,7 @@ from offline.corpora.form import (
     tell_problems,
 )
 from offline.corpora.labels import Label, read_labels
-from offline.engines import Engine, LocalEngine
+from offline.engines import Engine, OneByOne
 from offline.exporting.folder import Trained, sha256
 from offline.exporting.trials import Trial, compare
 from stream_erc.errors import ConfigError
@@ -102,7 +102,7 @@ class Training:
         folder: Path,
         *,
         strict: bool = False,
-        start_engine: Callable[[], Engine] = LocalEngine,
+        start_engine: Callable[[], Engine] = OneByOne,
     ) -> None:
         self._start_engine = start_engine
         recipe = origin.recipe
