@@ -25,9 +25,6 @@ MOVE_S = 30.0
 GOING_AWAY = 1001
 """Close code of a server that shuts down."""
 
-ROUNDING_MS = 2.0
-"""Of `audio_ms`, where the server has resampled what it heard."""
-
 FINAL_CODES = (1002, 1008, 1009, 1013)
 """Close codes with which the server says that it will not have us back."""
 
@@ -110,7 +107,7 @@ class Link:
             self._raise_if_over()
             self._tape.add(message)
             if isinstance(told, events.SpeakerSet):
-                self._itinerary.note_speaker(self._tape.audio_bytes, told.speaker)
+                self._itinerary.note_speaker(self._tape.n_texts, told.speaker)
             self._said_end |= isinstance(told, events.SessionEnd)
             if not self._can_send.is_set():
                 return
@@ -193,7 +190,9 @@ class Link:
         loss = explain_close(failure, close_code, self._socket.close_reason)
         if ended is not None:
             assert isinstance(ended.event, SessionEnded)
-            if close_code == GOING_AWAY and not self._is_whole(ended.event):
+            all_ms = self._tape.duration_ms
+            is_whole = self._said_end and self._itinerary.is_whole(ended.event, all_ms)
+            if close_code == GOING_AWAY and not is_whole:
                 self._ended = ended.event
                 return loss
             self._arrivals.put_nowait(ended)
@@ -224,11 +223,6 @@ class Link:
             event = parse(text)
             assert not isinstance(event, events.SessionResumed)
         return Arrival(text, event, received_s)
-
-    def _is_whole(self, ended: SessionEnded) -> bool:
-        """Tell whether a server that shut down has heard all that there is."""
-        heard_ms = ended.audio_ms - self._itinerary.offset.time_ms
-        return self._said_end and self._tape.duration_ms - heard_ms < ROUNDING_MS
 
     # --- coming back ----------------------------------------------------------
 
@@ -291,18 +285,19 @@ class Link:
         """
         ended, itinerary = self._ended, self._itinerary
         assert ended is not None
-        heard = self._tape.bytes_at(ended.audio_ms - itinerary.offset.time_ms)
+        n_samples = self._tape.samples_at(ended.audio_ms - itinerary.offset.time_ms)
+        n_texts = ended.client_messages_received
         socket = await self._dial(False)
         try:
-            await socket.send(events.encode(itinerary.start_after(heard)))
+            await socket.send(events.encode(itinerary.start_after(n_texts)))
             text = await socket.recv()
             started = require_opened(parse(text) if isinstance(text, str) else None)
-            rest = self._tape.cut(heard)  # or this is the end
+            rest = self._tape.cut(n_samples, n_texts)  # or this is the end
         except BaseException:
             socket.transport.abort()
             raise
         self._tape, self._ended, self._last_seq = rest, None, -1
-        itinerary.move(heard, ended)
+        itinerary.move(ended)
         moved = tell_move(itinerary.offset, started)
         for told in (str(text), events.encode(moved)):
             if arrival := self._take(told):

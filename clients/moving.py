@@ -16,6 +16,9 @@ from stream_erc import events
 TRY_AGAIN = ("shutting_down", "server_full", "owner_full", "server_busy")
 """Refusals of a server that may be another one, or think better of it, next time."""
 
+ROUNDING_MS = 2.0
+"""Of `audio_ms`, where the server has resampled what it heard."""
+
 TIMES = (
     "time_ms",
     "at_ms",
@@ -68,35 +71,36 @@ class Itinerary:
     start: events.SessionStart
     offset: Offset = Offset()
     n_moves: int = 0
-    _speakers: deque[tuple[int, str]] = field(default_factory=deque)  # since byte
+    _speakers: deque[tuple[int, str]] = field(default_factory=deque)  # by text
 
-    def note_speaker(self, audio_bytes: int, speaker: str) -> None:
-        """Note who speaks after so much audio at this server."""
-        self._speakers.append((audio_bytes, speaker))
+    def is_whole(self, ended: events.SessionEnded, all_ms: float) -> bool:
+        """Tell whether this server has heard all the audio that it was sent."""
+        return self.offset.time_ms + all_ms - ended.audio_ms < ROUNDING_MS
 
-    def start_after(self, audio_bytes: int) -> events.SessionStart:
-        """Make the first message for the server that gets what comes after it.
+    def note_speaker(self, n_texts: int, speaker: str) -> None:
+        """Note whom the newest of so many text messages to this server names."""
+        self._speakers.append((n_texts, speaker))
 
-        A change of speakers right there is sent again, and does no harm twice.
-        """
-        before = [name for since, name in self._speakers if since < audio_bytes]
+    def start_after(self, n_texts: int) -> events.SessionStart:
+        """Make the first message for the server that gets what comes after these."""
+        before = [name for number, name in self._speakers if number <= n_texts]
         speaker = before[-1] if before else self.start.speaker
         return msgspec.structs.replace(self.start, speaker=speaker)
 
-    def move(self, audio_bytes: int, ended: events.SessionEnded) -> None:
+    def move(self, ended: events.SessionEnded) -> None:
         """Go on at another server.
 
         Args:
-            audio_bytes: That the one before it has heard.
-            ended: What that one said last, as of the whole session.
+            ended: What the one before it said last, as of the whole session.
         """
-        self.start = self.start_after(audio_bytes)
+        n_texts = ended.client_messages_received
+        self.start = self.start_after(n_texts)
         self.n_moves += 1
         self.offset = Offset(ended.turns, ended.audio_ms)
         self._speakers = deque(
-            (since - audio_bytes, name)
-            for since, name in self._speakers
-            if since >= audio_bytes
+            (number - n_texts + 1, name)  # `session.start` is the first there, too
+            for number, name in self._speakers
+            if number > n_texts
         )
 
 

@@ -61,18 +61,18 @@ class Tape:
         return self._is_held and self._held_bytes >= self._max_bytes
 
     @property
-    def audio_bytes(self) -> int:
-        """How much audio was sent in all."""
-        return self._audio_bytes
+    def n_texts(self) -> int:
+        """How many text messages were sent in all, `session.start` among them."""
+        return self._n_texts
 
     @property
     def duration_ms(self) -> float:
-        """How long that is."""
+        """How much audio was sent in all."""
         return self._audio_bytes / self._sample_bytes / self._rate_hz * 1000
 
-    def bytes_at(self, time_ms: int) -> int:
-        """Give how much audio was sent before a time on the audio clock."""
-        return time_ms * self._rate_hz // 1000 * self._sample_bytes
+    def samples_at(self, time_ms: int) -> int:
+        """Give how many samples there are before a time on the audio clock."""
+        return time_ms * self._rate_hz // 1000
 
     def hold(self) -> None:
         """Forget nothing for want of room: there is no socket."""
@@ -95,7 +95,7 @@ class Tape:
 
     def confirm(self, time_ms: int) -> None:
         """Forget what the server must have: it has processed so much audio."""
-        certain = self.bytes_at(time_ms - 1)
+        certain = self.samples_at(time_ms - 1) * self._sample_bytes
         while self._pieces and (
             self._pieces[0].audio_start < self._pieces[0].audio_end <= certain
             or self._pieces[0].audio_end < certain
@@ -122,20 +122,16 @@ class Tape:
                 again.append(piece.message[max(0, audio_start - piece.audio_start) :])
         return again
 
-    def cut(self, audio_bytes: int) -> Tape:
-        """Give the tape of what follows on so much audio, held, as if sent anew.
+    def cut(self, n_samples: int, n_texts: int) -> Tape:
+        """Give the tape of what `after` gives, held, as if it were sent anew.
 
         Raises:
             ConnectionLost: If some of it is forgotten.
         """
-        self._require_kept(audio_bytes, self._forgotten.n_texts)
         rest = Tape(self._sample_bytes, self._rate_hz, self._max_bytes)
         rest.hold()
-        for piece in self._pieces:
-            if isinstance(piece.message, bytes) and piece.audio_end > audio_bytes:
-                rest.add(piece.message[max(0, audio_bytes - piece.audio_start) :])
-            elif isinstance(piece.message, str) and piece.audio_start >= audio_bytes:
-                rest.add(piece.message)
+        for message in self.after(n_samples, n_texts):
+            rest.add(message)
         return rest
 
     def _require_kept(self, audio_start: int, n_texts: int) -> None:

@@ -21,6 +21,7 @@ Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw"]
 PartialsLeft = Literal["all", "slower", "emotion", "none"]  # as they are given up
 Reason = Literal["silence", "flush", "speaker", "max_length", "end"]
 Modality = Literal["audio", "text"]
+Modalities = Annotated[tuple[Modality, ...], Meta(min_length=1, max_length=2)]
 
 # --- client to server ----------------------------------------------------------
 
@@ -45,9 +46,7 @@ class SessionStart(Struct, frozen=True, kw_only=True, tag="session.start"):
     language: Name | None = None
     partials: bool = True
     observe: bool = False
-    modalities: Annotated[tuple[Modality, ...], Meta(min_length=1, max_length=2)] = (
-        get_args(Modality)
-    )
+    modalities: Modalities = get_args(Modality)
 
 
 class SessionResume(Struct, frozen=True, kw_only=True, tag="session.resume"):
@@ -298,6 +297,7 @@ class SessionEnded(Event, frozen=True, kw_only=True, tag="session.ended"):
 
     turns: int
     audio_ms: int
+    client_messages_received: int = 1  # as in `session.resumed`
 
 
 ServerEvent = (
@@ -325,7 +325,6 @@ ServerMessage = ServerEvent | SessionResumed
 _encoder = msgspec.json.Encoder()
 _server_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(ServerMessage)
 _server_types = {kind.__struct_config__.tag for kind in get_args(ServerMessage)}
-
 E_ = TypeVar("E_", bound=Event)
 
 

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
+import msgspec
+
 from . import events
 from .archive import KEPT, Chapter
 from .backlog import Backlog
@@ -265,7 +267,11 @@ class Session:
 
     def _perform(self, actions: Sequence[Action]) -> None:
         for action in actions:
-            if isinstance(action, events.Event):
+            if isinstance(action, events.SessionEnded):
+                n_messages = self._inbox.n_messages
+                counted = {"client_messages_received": n_messages}
+                self._send(msgspec.structs.replace(action, **counted))
+            elif isinstance(action, events.Event):
                 self._send(action)
             elif isinstance(action, Forget):
                 self._errands.forget(action.origin)

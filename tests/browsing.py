@@ -1,10 +1,14 @@
 """Drives the page in a real browser: Debian's Chromium with a recording for a voice."""
 
+import asyncio
+import json
 import re
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 from recording import TIMEOUT_S
+from scripted_server import ENDED
 
 from benchmarks.browser import can_browse, root_of
 from stream_erc import events
@@ -42,6 +46,72 @@ async def browsing(browser, url, *, query="", before=None, on_socket=None, **con
         await page.wait_for_selector("body[data-state=idle]")
         yield page
     assert not errors, errors
+
+
+class ScriptedServer:
+    """Takes the page's sockets; says what the test wants.
+
+    Attributes:
+        n_texts: How many text messages came.
+    """
+
+    def __init__(self):
+        self.n_texts = 0
+        self._sockets = asyncio.Queue()
+        self._heard = asyncio.Queue()
+        self._socket = None
+        self._n_said = 0
+
+    def on_socket(self, socket):
+        socket.on_message(self._take)
+        self._sockets.put_nowait(socket)
+
+    def _take(self, message):
+        if isinstance(message, str):
+            self.n_texts += 1
+            self._heard.put_nowait(json.loads(message))
+
+    async def accept(self):
+        """Wait for the next socket; gives its first message."""
+        self._socket = await self._sockets.get()
+        return await self.hear()
+
+    async def hear(self):
+        """Give the next message that is no ping."""
+        while (message := await self._heard.get())["type"] == "ping":
+            pass
+        return message
+
+    def say(self, *said):
+        for event in said:
+            message = msgspec.to_builtins(event)
+            self.tell(message | {"type": event.__struct_config__.tag})
+
+    def tell(self, message):
+        if message["type"] != "session.resumed":
+            message = message | {"seq": self._n_said}
+            self._n_said += 1
+        self._socket.send(json.dumps(message))
+
+    async def end(self):
+        self.say(ENDED)
+        await self.drop(1000)
+
+    async def drop(self, code=1001):
+        await self._socket.close(code=code)
+
+    def begin_anew(self):
+        """Play another server from here on."""
+        self._n_said = self.n_texts = 0
+
+
+@asynccontextmanager
+async def scripted(chromium, url, **wishes):
+    """Open the page before a scripted server; gives both."""
+    server = ScriptedServer()
+    wishes["on_socket"] = server.on_socket
+    async with browsing(chromium, url, **wishes) as page:
+        yield page, server
 
 
 async def wait_for_state(page, *states):

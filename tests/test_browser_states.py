@@ -1,23 +1,20 @@
 """What the page makes of every message and state; the test plays the server."""
 
-import asyncio
 import csv
 import io
-import json
-from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
 from browsing import (
-    browsing,
     download,
     needs_browser,
     on_shared_loop,
+    scripted,
     wait_for_problem,
     wait_for_state,
 )
 from recording import silence
-from scripted_server import ANGRY, ENDED, LIMITS, NEGATIVE, STARTED, one_turn
+from scripted_server import ANGRY, LIMITS, NEGATIVE, STARTED, one_turn
 
 from benchmarks.browser import write_wav
 from benchmarks.page_views import WIDE, load, write_hour
@@ -37,62 +34,8 @@ WELCOME = msgspec.structs.replace(
     resume_token="r",
     limits=msgspec.structs.replace(LIMITS, resume_window_s=60.0),
 )
-
-
-class ScriptedServer:
-    """Takes the page's sockets; says what the test wants."""
-
-    def __init__(self):
-        self._sockets = asyncio.Queue()
-        self._heard = asyncio.Queue()
-        self._socket = None
-        self._n_said = 0
-
-    def on_socket(self, socket):
-        socket.on_message(self._take)
-        self._sockets.put_nowait(socket)
-
-    def _take(self, message):
-        if isinstance(message, str):
-            self._heard.put_nowait(json.loads(message))
-
-    async def accept(self):
-        """Wait for the next socket; gives its first message."""
-        self._socket = await self._sockets.get()
-        return await self.hear()
-
-    async def hear(self):
-        """Give the next message that is no ping."""
-        while (message := await self._heard.get())["type"] == "ping":
-            pass
-        return message
-
-    def say(self, *said):
-        for event in said:
-            message = msgspec.to_builtins(event)
-            self.tell(message | {"type": event.__struct_config__.tag})
-
-    def tell(self, message):
-        if message["type"] != "session.resumed":
-            message = message | {"seq": self._n_said}
-            self._n_said += 1
-        self._socket.send(json.dumps(message))
-
-    async def drop(self):
-        await self._socket.close(code=1001)
-
-    def begin_anew(self):
-        """Play another server from here on."""
-        self._n_said = 0
-
-
-@asynccontextmanager
-async def scripted(chromium, url, **wishes):
-    """Open the page before a scripted server; gives both."""
-    server = ScriptedServer()
-    wishes["on_socket"] = server.on_socket
-    async with browsing(chromium, url, **wishes) as page:
-        yield page, server
+A_SECOND = "new Promise((go) => setTimeout(go, 1000))"
+FULL = events.Failure(code="server_full", message="full", recoverable=False)
 
 
 def told(speaker, start_ms, text, **fields):
@@ -131,16 +74,27 @@ async def test_where_the_server_shuts_down_the_page_goes_on_at_another(
     async with scripted(chromium, server_url, query=query) as (page, server):
         await page.click("#start")
         await server.accept()
-        server.say(WELCOME, *one_turn(text="Before."))
+        server.say(STARTED, *one_turn(text="Before."))  # its window is 0
         await wait_for_state(page, "open")
-        await page.fill("#speaker", "Ben")
-        await page.press("#speaker", "Enter")
-        assert (await server.hear())["speaker"] == "Ben"
-        server.say(events.SessionEnded(turns=1, audio_ms=900))
+        n_texts = []
+        for name in ("Ben", "Cleo"):
+            await page.fill("#speaker", name)
+            await page.press("#speaker", "Enter")
+            assert (await server.hear())["speaker"] == name
+            n_texts.append(server.n_texts)
+        known = {"turns": 1, "audio_ms": 900, "client_messages_received": n_texts[0]}
+        server.say(events.SessionEnded(**known))
+        await page.evaluate(A_SECOND)  # the server writes down what it knows
         await server.drop()
+        for _ in range(2):
+            server.begin_anew()
+            await server.accept()
+            server.say(FULL)
+            await server.drop(1013)
         server.begin_anew()
         start = await server.accept()
         assert (start["type"], start["conversation_id"]) == ("session.start", "a b")
+        assert (start["speaker"], (await server.hear())["speaker"]) == ("Ben", "Cleo")
         server.say(msgspec.structs.replace(WELCOME, conversation_turns=n_known))
         server.say(*one_turn(start_ms=100, text="Behind."))
         await page.wait_for_selector(".turn >> nth=1")
@@ -149,7 +103,7 @@ async def test_where_the_server_shuts_down_the_page_goes_on_at_another(
         await page.click("#start")
         while (await server.hear())["type"] != "session.end":
             pass
-        server.say(events.SessionEnded(turns=1, audio_ms=1000))
+        await server.end()
         await wait_for_state(page, "ended")
         rows = list(csv.DictReader(io.StringIO((await download(page, "csv")).decode())))
         assert [(row["turn"], row["start_ms"], row["text"]) for row in rows] == [
@@ -179,7 +133,7 @@ async def test_what_others_say_stands_where_it_was_said(chromium, server_url):
         assert value == "turn 1 of 4, Cleo: Before <b>all</b>. – anger 82 %"
         assert "Behind." in await page.inner_text("#announcer")
         await page.click("#start")
-        server.say(ENDED)
+        await server.end()
         await wait_for_state(page, "ended")
         rows = list(csv.DictReader(io.StringIO((await download(page, "csv")).decode())))
         assert [row["turn"] for row in rows] == ["", "", "0", ""]
@@ -298,7 +252,7 @@ async def walk(page, server, folder):
     await wait_for_state(page, "open")
     await page.click("#start")
     yield "finishing"
-    server.say(ENDED)
+    await server.end()
     await wait_for_state(page, "ended")
     yield "ended"
     await page.set_input_files("#file", write_wav(folder / "a.wav", silence(0.1)))

@@ -127,7 +127,12 @@ SERVER_MESSAGES = [
     {"type": "warning", "code": "unknown_field", "message": "mood: ignored"},
     {"type": "error", "code": "not_json", "message": "expected", "recoverable": True},
     {"type": "status", "lag_ms": 0, "degraded": False, "partials": "all"},
-    {"type": "session.ended", "turns": 2, "audio_ms": 9000},
+    {
+        "type": "session.ended",
+        "turns": 2,
+        "audio_ms": 9000,
+        "client_messages_received": 3,
+    },
 ]
 STAMP = {"seq": 5, "time_ms": 1504}
 

@@ -54,8 +54,8 @@ class Gateways:
         await self._scripts.pop(0)(socket, self.heard[-1])
 
 
-def drains_after(n_bytes, *told, audio_ms, opened=OPENED, turns=1):
-    """Hears so much, tells, and shuts down."""
+def drains_after(n_bytes, *told, audio_ms, n_texts=1, opened=OPENED, turns=1):
+    """Hears so much, tells, and shuts down; has carried out so many texts."""
 
     async def script(socket, heard):
         await say(socket, *number([opened]))
@@ -67,7 +67,12 @@ def drains_after(n_bytes, *told, audio_ms, opened=OPENED, turns=1):
             else:
                 heard.append(json.loads(message))
         heard.append(audio)
-        ended = events.SessionEnded(turns=turns, audio_ms=audio_ms, time_ms=audio_ms)
+        ended = events.SessionEnded(
+            turns=turns,
+            audio_ms=audio_ms,
+            time_ms=audio_ms,
+            client_messages_received=n_texts,
+        )
         await say(socket, *number([opened, *told, ended])[1:])
         await socket.close(1001)
 
@@ -95,7 +100,7 @@ def ends(*told, audio_ms, opened=OPENED, turns=1):
 
 
 async def refuses(socket, heard):
-    told = events.Failure(code="shutting_down", message="no", recoverable=False)
+    told = events.Failure(seq=0, code="shutting_down", message="no", recoverable=False)
     await say(socket, told)
     await socket.close(1013)
 
@@ -111,9 +116,12 @@ async def hold(url, **wishes):
         return connection, seen
 
 
-@pytest.mark.parametrize("heard_ms", [0, 500, 1000, 1500])
-async def test_the_session_goes_on_as_if_it_were_one(heard_ms):
-    first = drains_after(1, *one_turn(), audio_ms=heard_ms)
+@pytest.mark.parametrize(
+    ("heard_ms", "n_texts"), [(0, 1), (500, 1), (1000, 1), (1000, 2), (1500, 2)]
+)
+async def test_the_session_goes_on_as_if_it_were_one(heard_ms, n_texts):
+    n_bytes = 2 * len(SECOND)  # or the texts might not have been sent
+    first = drains_after(n_bytes, *one_turn(), audio_ms=heard_ms, n_texts=n_texts)
     second = ends(*one_turn(start_ms=300), audio_ms=2000 - heard_ms)
     gateways = Gateways(first, refuses, second)
     async with scripted_server(gateways) as url:
@@ -121,7 +129,7 @@ async def test_the_session_goes_on_as_if_it_were_one(heard_ms):
     assert (connection.n_moves, connection.n_resumes) == (1, 0)
     *texts, audio = gateways.heard[2]
     assert audio == (SECOND + SECOND)[heard_ms * 32 :]
-    is_before = heard_ms <= 1000
+    is_before = n_texts == 1
     assert ({"type": "speaker.set", "speaker": "Ben"} in texts) == is_before
     speakers = [start["speaker"] for start in gateways.starts]
     assert speakers == ["Ann", *["Ann" if is_before else "Ben"] * 2]
@@ -156,9 +164,10 @@ async def test_what_was_all_heard_wants_no_other_server():
 
 
 async def test_a_session_may_move_more_than_once():
+    n_bytes = 2 * len(SECOND)
     gateways = Gateways(
         drains_after(1, *one_turn(), audio_ms=500),
-        drains_after(1, *one_turn(), audio_ms=700),
+        drains_after(n_bytes - 500 * 32, *one_turn(), audio_ms=700, n_texts=2),
         ends(*one_turn(), audio_ms=800),
     )
     async with scripted_server(gateways) as url:

@@ -214,6 +214,12 @@ async def test_a_turn_that_still_runs_at_the_end_is_finished(server_url):
     assert kinds(heard)[-3:] == ["transcript.final", "emotion.final", "session.ended"]
 
 
+async def test_the_end_tells_how_many_messages_came(server_url):
+    said = [{"type": "ping", "id": 1}, {"type": "nonsense"}, {"type": "turn.flush"}]
+    heard = await record(server_url, said)
+    assert heard[-1]["client_messages_received"] == 1 + len(said) + 1
+
+
 async def test_a_session_without_a_word_ends_without_a_turn(server_url):
     heard = await record(server_url, [])
     assert kinds(heard) == ["session.started", "session.ended"]

@@ -45,6 +45,21 @@ def test_what_the_server_has_processed_need_not_be_kept(said, data):
     assert tape.after(len(audio) // 2, 1 + len(texts)) == before
 
 
+@given(messages, st.data(), st.sampled_from([1, 2, 4]))
+def test_a_tape_that_was_cut_is_that_of_a_session_that_begins_there(
+    said, data, sample_bytes
+):
+    tape = Tape(sample_bytes, 16_000)
+    for message in said:
+        tape.add(message)
+    n_taken = data.draw(st.integers(0, len(said)))
+    audio, texts = streams(said[:n_taken])
+    n_known = len(audio) // sample_bytes, 1 + len(texts)
+    rest = tape.cut(*n_known)
+    assert rest.after(0, 1) == tape.after(*n_known)
+    assert rest.n_texts + len(texts) == tape.n_texts
+
+
 def test_confirmed_audio_is_forgotten():
     tape = Tape(2, 1000)
     for _ in range(100):

@@ -22,9 +22,9 @@ export class Journal {
     return this.durationMs(this.#nSamples);
   }
 
-  /** Samples noted so far. */
-  get nSamples() {
-    return this.#nSamples;
+  /** Texts noted so far. */
+  get nTexts() {
+    return this.#nTexts;
   }
 
   /** Note a text message; gives it back. */
@@ -47,34 +47,18 @@ export class Journal {
    * where some of it is forgotten.
    */
   after(nSamples, nTexts) {
-    if (nSamples < this.#nSamplesGone) return null;
-    const missing = [];
-    for (const { frame, isText, end } of this.#items) {
-      if (isText && end > nTexts) missing.push(frame);
-      if (!isText && end > nSamples) {
-        missing.push(frame.subarray(Math.max(0, nSamples - (end - frame.length))));
-      }
-    }
-    return missing;
+    return this.#rest(nSamples, nTexts)?.map(({ frame }) => frame) ?? null;
   }
 
-  /**
-   * The journal of a session that begins with `text` and goes on with what comes after
-   * the first `nSamples` samples; null where some of it is forgotten.
-   */
-  cut(text, nSamples) {
-    if (nSamples < this.#nSamplesGone) return null;
+  /** The journal of a session that begins with `text` and goes on with what `after` gives. */
+  cut(text, nSamples, nTexts) {
+    const items = this.#rest(nSamples, nTexts);
+    if (items === null) return null;
     const rest = new Journal(this.#rate, this.#keepSamples / this.#rate);
     rest.addText(text);
-    let nBefore = this.#nSamplesGone;
-    for (const { frame, isText, end, sentAtMs } of this.#items) {
-      if (!isText) {
-        nBefore = end;
-        const known = Math.max(0, nSamples - (end - frame.length));
-        if (known < frame.length) rest.addAudio(frame.subarray(known), sentAtMs);
-      } else if (nBefore >= nSamples && end > 1) {
-        rest.addText(frame); // the first one is `session.start`
-      }
+    for (const { frame, isText, sentAtMs } of items) {
+      if (isText) rest.addText(frame);
+      else rest.addAudio(frame, sentAtMs);
     }
     return rest;
   }
@@ -90,6 +74,19 @@ export class Journal {
   /** How long so many samples are. */
   durationMs(nSamples) {
     return (nSamples / this.#rate) * 1000;
+  }
+
+  #rest(nSamples, nTexts) {
+    if (nSamples < this.#nSamplesGone) return null;
+    const items = [];
+    for (const { frame, isText, end, sentAtMs } of this.#items) {
+      if (isText && end > nTexts) items.push({ frame, isText });
+      if (!isText && end > nSamples) {
+        const known = Math.max(0, nSamples - (end - frame.length));
+        items.push({ frame: frame.subarray(known), isText, sentAtMs });
+      }
+    }
+    return items;
   }
 
   /** Forget old audio, and the texts before it: who got the one got the others. */

@@ -1,5 +1,6 @@
 /** A session that goes on at another server: turns are counted on, times go on. */
 
+export const MOVE_S = 30; // so long another server is looked for where one shuts down
 const ROUNDING_MS = 2; // of `audio_ms`, where the server has resampled what it heard
 const TIMES = [
   "time_ms",
@@ -17,16 +18,16 @@ export class Itinerary {
   /** Turns and milliseconds of audio before that server. */
   nTurns = 0;
   timeMs = 0;
-  #speakers = []; // {since, speaker}: since so many samples at this server
+  #speakers = []; // {nTexts, speaker}: named by the newest of so many texts
 
   /** @param {object} start The `session.start` of the first one. */
   constructor(start) {
     this.start = start;
   }
 
-  /** Note who speaks after so many samples. */
-  noteSpeaker(since, speaker) {
-    this.#speakers.push({ since, speaker });
+  /** Note whom the newest of so many texts names. */
+  noteSpeaker(nTexts, speaker) {
+    this.#speakers.push({ nTexts, speaker });
   }
 
   /** Make a message of this server one of the whole session. */
@@ -48,16 +49,16 @@ export class Itinerary {
    * Begin anew after what a server has heard that said `session.ended`. Gives the
    * journal of the rest; null where some of it is forgotten.
    */
-  move({ turns, audio_ms }, journal) {
+  move({ turns, audio_ms, client_messages_received: nKnown }, journal) {
     const rate = this.start.audio.sample_rate;
     const nHeard = Math.floor(((audio_ms - this.timeMs) * rate) / 1000);
-    const { speaker } = this.#speakers.findLast(({ since }) => since < nHeard) ?? this.start;
+    const { speaker } = this.#speakers.findLast(({ nTexts }) => nTexts <= nKnown) ?? this.start;
     this.start = { ...this.start, speaker };
     this.#speakers = this.#speakers
-      .filter(({ since }) => since >= nHeard)
-      .map(({ since, speaker }) => ({ since: since - nHeard, speaker }));
+      .filter(({ nTexts }) => nTexts > nKnown)
+      .map(({ nTexts, speaker }) => ({ nTexts: nTexts - nKnown + 1, speaker }));
     [this.nTurns, this.timeMs] = [turns, audio_ms];
-    return journal.cut(JSON.stringify(this.start), nHeard);
+    return journal.cut(JSON.stringify(this.start), nHeard, nKnown);
   }
 
   /** Give a `warning` that says whether the new server knows what was said before. */

@@ -14,18 +14,17 @@
 
 import { diagnose } from "./diagnosis.js";
 import { Journal } from "./journal.js";
-import { Itinerary } from "./moving.js";
+import { Itinerary, MOVE_S } from "./moving.js";
 
 export const SUBPROTOCOL = "stream-erc.v1";
 const [GOING_AWAY, NO_CODE, ABNORMAL, SERVICE_RESTART, TRY_LATER] = [1001, 1005, 1006, 1012, 1013];
 const DROPS = new Set([GOING_AWAY, NO_CODE, ABNORMAL, SERVICE_RESTART]);
 
 const KEEP_S = 120; // audio kept for a resumption; 48 kHz: 11.5 MB
-const FIRST_WAIT_MS = 250;
-const LONGEST_WAIT_MS = 5_000;
+const [FIRST_WAIT_MS, LONGEST_WAIT_MS] = [250, 5_000];
 const PING_EVERY_MS = 5_000;
 const SILENCE_MS = 20_000; // a server that answers no ping so long is gone
-const CLOSING_MS = 500; // a server that has ended closes at once
+const CLOSING_MS = 500; // where all is told, the closing is not worth more
 const PROBE_MS = 5_000; // the same, where there is a reason to doubt
 
 /**
@@ -120,8 +119,8 @@ export class Session extends EventTarget {
 
   /** The audio after this is another speaker's; ends the running turn. */
   setSpeaker(speaker) {
-    this.#itinerary.noteSpeaker(this.#journal.nSamples, speaker);
     this.#tell({ type: "speaker.set", speaker });
+    this.#itinerary.noteSpeaker(this.#journal.nTexts, speaker);
   }
 
   /** Add a turn that was not heard: an agent's reply, a line of a chat. */
@@ -204,10 +203,7 @@ export class Session extends EventTarget {
   /** Send what the server has not got, and from now on everything at once. */
   #flow(nSamples, nTexts) {
     const missing = this.#journal.after(nSamples, nTexts);
-    if (missing === null) {
-      this.#leave("failed", "audio_lost", "the connection was away for too long");
-      return;
-    }
+    if (missing === null) return this.#leave("failed", "audio_lost", "more was said than is kept");
     for (const frame of missing) this.#socket.send(frame);
     this.#isFlowing = true;
     this.#pingedAtMs.clear();
@@ -220,13 +216,13 @@ export class Session extends EventTarget {
       this.#flow(message.samples_received, message.client_messages_received);
       if (this.#isFlowing) this.#enter("open");
     } else {
-      // A refusal to resume is of no session and has a number of its own.
-      const isRefusal = message.type === "error" && !this.#isFlowing;
+      // A refusal to go on is of no session and has a number of its own.
+      const isRefusal = message.type === "error" && (this.#isMoving || !this.#isFlowing);
       if (message.seq <= this.#lastSeq && !isRefusal) return;
-      this.#lastSeq = Math.max(this.#lastSeq, message.seq);
+      if (!isRefusal) this.#lastSeq = message.seq;
       if (message.type === "session.ended") {
         this.#ended = this.#itinerary.shift(message);
-        this.#doubt = setTimeout(() => this.#drop(), CLOSING_MS);
+        if (this.#isWhole) this.#doubt = setTimeout(() => this.#drop(), CLOSING_MS);
         return;
       }
       this.#note(message);
@@ -294,16 +290,18 @@ export class Session extends EventTarget {
 
   /** All is told; or a server that shuts down has not heard all, then another one goes on. */
   #finish(code) {
-    const isWhole = this.#hasSaidEnd && this.#itinerary.isWhole(this.#ended, this.#journal);
-    if (code !== GOING_AWAY || isWhole) {
+    if (code !== GOING_AWAY || this.#isWhole) {
       this.#dispatch(this.#ended);
-      this.#leave("ended", "", "");
-      return;
+      return this.#leave("ended", "", "");
     }
     const rest = this.#itinerary.move(this.#ended, this.#journal);
     if (rest === null) return this.#leave("failed", "audio_lost", "more was said than is kept");
     [this.#journal, this.#ended, this.#lastSeq, this.#isMoving] = [rest, null, -1, true];
     this.#return();
+  }
+
+  get #isWhole() {
+    return this.#hasSaidEnd && this.#itinerary.isWhole(this.#ended, this.#journal);
   }
 
   // --- the way back -----------------------------------------------------------
@@ -315,7 +313,8 @@ export class Session extends EventTarget {
       this.#nTries = 0;
       this.#enter("reconnecting");
     }
-    if (nowMs - this.#droppedAtMs > this.#started.limits.resume_window_s * 1000) {
+    const windowS = this.#isMoving ? MOVE_S : this.#started.limits.resume_window_s;
+    if (nowMs - this.#droppedAtMs > windowS * 1000) {
       this.#leave("failed", "too_late", "the server was away for too long");
       return;
     }
