@@ -73,13 +73,15 @@ class ScriptedServer:
 
     async def accept(self):
         """Wait for the next socket; gives its first message."""
-        self._socket = await self._sockets.get()
+        async with asyncio.timeout(TIMEOUT_S):
+            self._socket = await self._sockets.get()
         return await self.hear()
 
     async def hear(self):
         """Give the next message that is no ping."""
-        while (message := await self._heard.get())["type"] == "ping":
-            pass
+        async with asyncio.timeout(TIMEOUT_S):
+            while (message := await self._heard.get())["type"] == "ping":
+                pass
         return message
 
     def say(self, *said):
