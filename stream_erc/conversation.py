@@ -8,16 +8,19 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from . import events
+from .aside import run_aside
 from .context import Context
 from .handover import Handover, Key, Memory
 from .voices import Voices
 
 DISK_S = 2.0
-"""A session waits so long for what another server left, or to leave what is known here;
-then its conversation begins anew."""
+"""The disk has so long to give what another server left, or to take what is known here;
+then the conversation begins anew."""
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -141,8 +144,10 @@ class Conversations:
         self._n_sessions: Counter[Key] = Counter()
         self._expiries: dict[Key, asyncio.TimerHandle] = {}  # idle for longest first
         self._handover = handover
-        self._fetches: dict[Key, asyncio.Task[Memory | None]] = {}
-        self._is_leaving = asyncio.Lock()  # the newest memory is written last
+        self._fetches: dict[Key, asyncio.Task[bool]] = {}
+        self._left: dict[Key, int] = {}  # the version that was left
+        self._disk = asyncio.Lock()  # the newest memory is written last
+        self._asked: asyncio.Future[Any] | None = None  # of the disk, lately
 
     def __len__(self) -> int:
         """How many shared ones are kept."""
@@ -172,49 +177,86 @@ class Conversations:
             if not self._n_sessions[key]:
                 self._let_expire(key)
 
-    async def fetch(self, owner: str, identifier: str | None) -> None:
+    async def fetch(self, owner: str, identifier: str | None) -> bool:
         """Take up what another server has left of a conversation not known here.
 
         To be awaited before a session joins it.
+
+        Returns:
+            Whether something was taken.
         """
+        if self._handover is None or identifier is None:
+            return False
+        key = owner, identifier
+        if key in self._shared:
+            return False
+        if key not in self._fetches:
+            fetching = self._fetch(self._handover, key)
+            self._fetches[key] = asyncio.create_task(fetching, name="fetch")
+        return await asyncio.shield(self._fetches[key])
+
+    async def give_back(self, owner: str, identifier: str | None) -> None:
+        """Leave again what was taken for a session that cannot join."""
         if self._handover is None or identifier is None:
             return
         key = owner, identifier
-        if key in self._shared:
-            return
-        if key not in self._fetches:
-            taking = asyncio.to_thread(self._handover.take, key)
-            self._fetches[key] = asyncio.create_task(taking, name="fetch")
-            self._fetches[key].add_done_callback(partial(self._adopt, key))
-        await asyncio.wait((self._fetches[key],), timeout=DISK_S)
+        if key in self._expiries:  # no other session has joined
+            memory = self._shared[key].memory
+            self._forget(key)
+            async with self._disk:
+                await self._ask_disk(partial(self._handover.leave, key, memory))
 
     async def leave(self, owner: str, identifier: str | None) -> None:
         """Leave what a conversation remembers to the server at which it goes on."""
         if self._handover is None or identifier is None:
             return
         key = owner, identifier
-        try:
-            async with asyncio.timeout(DISK_S), self._is_leaving:
-                if known := self._shared.get(key):
-                    await asyncio.to_thread(self._handover.leave, key, known.memory)
-        except TimeoutError:
-            log.error(
-                "server.handover: the disk does not answer; a conversation is lost"
-            )
+        async with self._disk:
+            known = self._shared.get(key)
+            # What has not grown may have been taken since: it must not come twice.
+            if known is None or self._left.get(key) == known.version:
+                return
+            memory = known.memory
+            if await self._ask_disk(partial(self._handover.leave, key, memory)):
+                self._left[key] = memory.n_committed
 
     async def leave_all(self) -> None:
         """Leave what all of them remember."""
         for key in tuple(self._shared):
             await self.leave(*key)
 
-    def _adopt(self, key: Key, fetch: asyncio.Task[Memory | None]) -> None:
-        del self._fetches[key]
-        memory = None if fetch.cancelled() else fetch.result()
-        if memory is not None and key not in self._shared:  # else it came too late
-            self._shared[key] = Conversation(
-                memory.context, memory.voices, memory.n_committed
-            )
-            self._let_expire(key)
+    async def sweep(self) -> None:
+        """Remove what other servers have left, and nobody has taken in time."""
+        if self._handover is not None:
+            async with self._disk:
+                await self._ask_disk(self._handover.sweep)
+
+    async def _fetch(self, handover: Handover, key: Key) -> bool:
+        try:
+            async with self._disk:
+                memory = await self._ask_disk(partial(handover.take, key))
+        finally:
+            del self._fetches[key]
+        if memory is None or key in self._shared:
+            return False
+        self._shared[key] = Conversation(
+            memory.context, memory.voices, memory.n_committed
+        )
+        self._let_expire(key)
+        return True
+
+    async def _ask_disk(self, work: Callable[[], T]) -> T | None:
+        """Have something done, under the lock; None: the disk does not answer.
+
+        It is asked of nothing more as long as it owes an answer.
+        """
+        if self._asked is None or self._asked.done():
+            self._asked = asked = run_aside(work, "disk")
+            await asyncio.wait((asked,), timeout=DISK_S)
+            if asked.done():
+                return asked.result()
+        log.error("server.handover: the disk does not answer; conversations are lost")
+        return None
 
     def _let_expire(self, key: Key) -> None:
         self._expiries[key] = asyncio.get_running_loop().call_later(
@@ -225,9 +267,10 @@ class Conversations:
     def _forget_excess(self, owner: str) -> None:
         idle = [key for key in self._expiries if key[0] == owner]
         for key in idle[: -self._max_idle]:
-            self._expiries[key].cancel()
             self._forget(key)
             self._on_excess()
 
     def _forget(self, key: Key) -> None:
-        del self._shared[key], self._n_sessions[key], self._expiries[key]
+        self._expiries.pop(key).cancel()
+        self._left.pop(key, None)
+        del self._shared[key], self._n_sessions[key]

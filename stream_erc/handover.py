@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import secrets
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -98,16 +99,20 @@ class Handover:
         self._keep_s = keep_s
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._write(folder / f".{os.getpid()}-{id(self)}.part", b"").unlink()
-            self._sweep()
+            self._write(b"").unlink()
         except OSError as error:
             raise ConfigError(
                 f"server.handover: {folder}: expected a folder that can be written, "
                 f"got: {reason(error)}"
             ) from error
+        self.sweep()
 
-    def leave(self, key: Key, memory: Memory) -> None:
-        """Write a conversation, in place of what was there of it."""
+    def leave(self, key: Key, memory: Memory) -> bool:
+        """Write a conversation, in place of what was there of it.
+
+        Returns:
+            Whether it is there now.
+        """
         owner, identifier = key
         left = Left(
             owner=owner,
@@ -116,21 +121,20 @@ class Handover:
             left_ms=time.time_ns() // 1_000_000,
             memory=memory,
         )
-        file = self._file_of(key)
         try:
-            self._sweep()
-            part = self._write(file.with_suffix(f".{os.getpid()}.part"), encode(left))
-            os.replace(part, file)
+            os.replace(self._write(encode(left)), self._file_of(key))
         except OSError as error:
             log.error(
                 "a conversation cannot be left to other servers",
                 extra=fields(error=error),
             )
+            return False
+        return True
 
     def take(self, key: Key) -> Memory | None:
         """Give a conversation that was left, once; None where there is none to use."""
         file = self._file_of(key)
-        taken = file.with_suffix(f".{os.getpid()}.taken")
+        taken = file.with_suffix(f".{secrets.token_hex(8)}.taken")
         try:
             os.replace(file, taken)  # of two servers that come, one has it
             content = taken.read_bytes()
@@ -174,24 +178,34 @@ class Handover:
         told = msgspec.json.encode(key)
         return self._folder / f"{hashlib.sha256(told).hexdigest()}{SUFFIX}"
 
-    def _write(self, file: Path, content: bytes) -> Path:
-        with suppress(FileNotFoundError):
-            file.unlink()
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "wb") as written:
-            written.write(content)
-            written.flush()
-            os.fsync(written.fileno())
-        return file
+    def _write(self, content: bytes) -> Path:
+        """Write a file of which nobody else knows yet."""
+        part = self._folder / f"{secrets.token_hex(8)}.part"
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with open(descriptor, "wb") as written:
+                written.write(content)
+                written.flush()
+                os.fsync(written.fileno())
+        except OSError:
+            with suppress(OSError):
+                part.unlink()
+            raise
+        return part
 
-    def _sweep(self) -> None:
-        """Remove what nobody has taken in time."""
+    def sweep(self) -> None:
+        """Remove what nobody has taken in time, as far as the disk lets us."""
         oldest_s = time.time() - self._keep_s
-        for file in self._folder.iterdir():
-            if file.suffix in (SUFFIX, ".part", ".taken"):
-                with suppress(FileNotFoundError):
-                    if file.stat().st_mtime < oldest_s:
+        with suppress(OSError):
+            for file in self._folder.iterdir():
+                with suppress(OSError):
+                    if is_ours(file) and file.stat().st_mtime < oldest_s:
                         file.unlink()
+
+
+def is_ours(file: Path) -> bool:
+    """Tell by a file's name whether a hand-over wrote it."""
+    return file.suffix in (SUFFIX, ".part", ".taken")
 
 
 def encode(left: Left) -> bytes:

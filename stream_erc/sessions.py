@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import threading
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,12 +14,13 @@ from pathlib import Path
 from . import events
 from .admission import EVERYBODY
 from .archive import Archive
+from .aside import run_aside
 from .audio import SAMPLE_BYTES
 from .config import Settings
 from .conversation import Conversations
 from .engine import Models
 from .engines import LocalEngine
-from .errors import BadMessage, NotAllowed, Overloaded
+from .errors import BadMessage, NotAllowed, Overloaded, SessionError
 from .fingerprint import fingerprint_memory
 from .handover import Handover
 from .intake import Intake, JointIntake
@@ -124,8 +124,20 @@ class Sessions:
         return self._is_draining
 
     async def fetch(self, start: events.SessionStart, owner: str) -> None:
-        """Take up what another server has left of a conversation, before `open`."""
-        await self._conversations.fetch(owner, start.conversation_id)
+        """Take up what another server has left of a conversation, before `open`.
+
+        Raises:
+            BadMessage: As `open`; nothing is taken then.
+            Overloaded: Likewise.
+        """
+        self._require_possible(start, owner)
+        is_taken = await self._conversations.fetch(owner, start.conversation_id)
+        try:
+            self._require_possible(start, owner)  # the disk took its time
+        except SessionError:
+            if is_taken:
+                await self._conversations.give_back(owner, start.conversation_id)
+            raise
 
     def open(
         self, start: events.SessionStart, unknown: Sequence[str], owner: str
@@ -213,6 +225,7 @@ class Sessions:
         await self._conversations.leave_all()  # those of before, and of the slow
         if tasks:
             await asyncio.wait(tasks)
+        await self._conversations.sweep()
 
     async def cut_off(self) -> None:
         """End the sessions that are left; what they still wait for is dropped."""
@@ -230,22 +243,13 @@ class Sessions:
             Done once they have ended: a model in the middle of something cannot be
             stopped, so whoever waits needs a bound.
         """
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[None] = loop.create_future()
-
-        def tell() -> None:
-            if not ended.done():
-                ended.set_result(None)
 
         def end() -> None:
             self._archive.close()
             self._engine.close()
             self._rounds.shutdown()
-            with suppress(RuntimeError):  # nobody waits any more: the loop has closed
-                loop.call_soon_threadsafe(tell)
 
-        threading.Thread(target=end, name="end", daemon=True).start()
-        return ended
+        return run_aside(end, "end")
 
     def _keep(
         self,

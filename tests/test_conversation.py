@@ -1,7 +1,10 @@
 """What the sessions of one conversation share, and for how long."""
 
 import asyncio
+import subprocess
+import sys
 import threading
+import time
 from contextlib import ExitStack
 
 import pytest
@@ -212,20 +215,28 @@ def test_a_turn_is_heard_of_in_its_own_room_of_its_own_owner_alone(joined):
 class Shelf:
     """Stands in for a folder; its disk answers once it is let go."""
 
-    def __init__(self):
+    def __init__(self, write_s=0.0):
         self.left = {}
         self.n_taken = 0
+        self.n_asked_to_leave = 0
+        self.write_s = write_s
         self.can_answer = threading.Event()
         self.can_answer.set()
 
     def leave(self, key, memory):
+        self.n_asked_to_leave += 1
         self.can_answer.wait()
+        time.sleep(self.write_s)  # a slow disk, not a wait for anything
         self.left[key] = memory
+        return True
 
     def take(self, key):
         self.can_answer.wait()
         self.n_taken += 1
         return self.left.pop(key, None)
+
+    def sweep(self):
+        """Nothing is ever too old."""
 
 
 @pytest.fixture
@@ -276,4 +287,65 @@ async def test_a_disk_that_does_not_answer_holds_nobody_up(shelf, monkeypatch, c
         await shared.leave(ANN, "kitchen")
         shelf.can_answer.set()
         assert anew.version == 0
-    assert ["does not answer" in line for line in caplog.messages] == [True]
+    assert ["does not answer" in line for line in caplog.messages] == [True, True]
+
+
+async def test_a_disk_that_hangs_is_not_asked_again_before_it_answers(
+    shelf, monkeypatch
+):
+    monkeypatch.setattr("stream_erc.conversation.DISK_S", 0.01)
+    shared = conversations(shelf=shelf)
+    with ExitStack() as stack:
+        for name in "abcde":
+            stack.enter_context(shared.join(ANN, name))
+        shelf.can_answer.clear()
+        await asyncio.gather(*(shared.leave(ANN, name) for name in "abcde"))
+        assert shelf.n_asked_to_leave == 1
+
+
+async def test_who_waits_for_others_at_a_slow_disk_loses_nothing(monkeypatch):
+    monkeypatch.setattr("stream_erc.conversation.DISK_S", 0.3)
+    shelf = Shelf(write_s=0.05)
+    shared = conversations(shelf=shelf)
+    names = "abcdefghij"
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(shared.join(ANN, name))
+        await asyncio.gather(*(shared.leave(ANN, name) for name in names))
+    assert shelf.left.keys() == {(ANN, name) for name in names}
+
+
+async def test_what_was_left_and_taken_is_left_again_only_if_it_has_grown(shelf):
+    shared = conversations(shelf=shelf)
+    with shared.join(ANN, "kitchen") as conversation:
+        await shared.leave(ANN, "kitchen")
+        assert shelf.take((ANN, "kitchen"))
+        await shared.leave_all()
+        assert not shelf.left
+        conversation.queue_up("s")
+        conversation.commit(("more",), Voices())
+        await shared.leave_all()
+        assert shelf.left[ANN, "kitchen"].n_committed == 1
+
+
+HANGING = """
+import asyncio, threading
+from stream_erc import conversation
+
+class Shelf:
+    def leave(self, key, memory):
+        threading.Event().wait()
+    take = sweep = leave
+
+async def stop():
+    shared = conversation.Conversations(tuple, 30.0, 9, print, Shelf())
+    with shared.join("ann", "kitchen"):
+        await shared.leave_all()
+
+conversation.DISK_S = 0.01
+asyncio.run(stop())
+"""
+
+
+def test_a_disk_that_hangs_does_not_keep_the_process():
+    subprocess.run([sys.executable, "-c", HANGING], check=True, timeout=30)

@@ -1,7 +1,9 @@
 """What a server leaves of a conversation, and how another one goes on with it."""
 
+import asyncio
 import os
 import signal
+import threading
 import time
 
 import msgspec
@@ -10,15 +12,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from recording import as_pcm16, clip, join, silence, talk
-from talking import ANGRY, MODERN
+from recording import (
+    MONO_16K,
+    TIMEOUT_S,
+    as_pcm16,
+    clip,
+    dial,
+    join,
+    silence,
+    talk,
+)
+from talking import ANGRY, END, MODERN
 
 from stream_erc import events
+from stream_erc.admission import EVERYBODY
 from stream_erc.config import ServerConfig, Settings
 from stream_erc.context import Context, SpeakerVoice, Tally, empty_context
 from stream_erc.conversation import Conversation
 from stream_erc.engines import InlineEngine
 from stream_erc.errors import ConfigError
+from stream_erc.fingerprint import fingerprint_memory
 from stream_erc.handover import HEADER, Handover, Left, Memory, decode, encode
 from stream_erc.pipeline import Pipeline, open_session
 from stream_erc.voices import Voices
@@ -164,6 +177,45 @@ def test_what_nobody_took_is_removed_by_who_comes_next(handover, folder):
     assert [file.name for file in folder.iterdir()] == ["notes.txt"]
 
 
+def test_what_cannot_be_removed_hinders_nobody(handover, folder, caplog):
+    stubborn = folder / "a.conversation"
+    stubborn.mkdir()
+    handover.leave(KEY, BLANK)
+    long_ago_s = time.time() - KEEP_S - 1
+    for file in folder.iterdir():
+        os.utime(file, (long_ago_s, long_ago_s))
+    Handover(folder, "these", KEEP_S).leave(("ann", "garden"), BLANK)
+    assert len(list(folder.iterdir())) == 2  # what was left last, and the stubborn one
+    assert handover.take(("ann", "garden")) and not caplog.records
+
+
+def test_two_that_write_at_once_do_not_touch_each_others_files(
+    handover, folder, monkeypatch, caplog
+):
+    monkeypatch.setattr(os, "getpid", lambda: 1)  # as in containers
+    sync = os.fsync
+    late = Memory(BLANK.context, BLANK.voices, 8)
+
+    def leave_once_more(descriptor):
+        monkeypatch.setattr(os, "fsync", sync)
+        handover.leave(KEY, late)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", leave_once_more)
+    handover.leave(KEY, BLANK)
+    assert handover.take(KEY) and not caplog.records
+    assert not list(folder.iterdir())
+
+
+def test_a_write_that_fails_leaves_nothing_behind(handover, folder, monkeypatch):
+    def fail(_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    handover.leave(KEY, BLANK)
+    assert not list(folder.iterdir())
+
+
 def test_a_folder_that_cannot_be_written_stops_the_start(tmp_path):
     file = tmp_path / "file"
     file.touch()
@@ -250,6 +302,59 @@ async def test_a_conversation_goes_on_at_the_server_that_is_asked_next(
             known = [one.heard[0]["conversation_turns"] for one in (again, other)]
             assert known == [1, 1]
             assert stranger.heard[0]["conversation_turns"] == 0
+
+
+KITCHEN = (EVERYBODY, "kitchen")
+START = {"type": "session.start", "audio": MONO_16K, "conversation_id": "kitchen"}
+
+
+@pytest.fixture
+def left_here(folder):
+    """What a server of the tests would take."""
+    other = Handover(folder, fingerprint_memory(Settings()), KEEP_S)
+    other.leave(KITCHEN, BLANK)
+    return other
+
+
+async def test_who_is_refused_takes_nothing(serve, models, folder, left_here):
+    options = {"handover": str(folder), "drain_s": 0.2, "max_sessions": 1}
+    async with (
+        serve(models, **options) as (_, url),
+        talk(url) as first,
+        dial(url) as wire,
+    ):
+        await wire.say(START)
+        assert (await wire.hear())["code"] == "server_full"
+        assert to_bits(left_here.take(KITCHEN)) == to_bits(BLANK)
+        old = folder / "old.conversation"
+        old.touch()
+        os.utime(old, (0, 0))
+        await first.say(END)
+        await first.hear_all()
+    assert not list(folder.iterdir())  # swept by the server that stopped
+
+
+async def test_what_was_taken_in_vain_is_left_again(
+    serve, models, folder, left_here, monkeypatch
+):
+    is_taken, can_go_on = threading.Event(), threading.Event()
+    take = Handover.take
+
+    def take_slowly(handover, key):
+        memory = take(handover, key)
+        is_taken.set()
+        can_go_on.wait(TIMEOUT_S)
+        return memory
+
+    monkeypatch.setattr(Handover, "take", take_slowly)
+    options = {"handover": str(folder), "drain_s": 0.2, "max_sessions": 1}
+    async with serve(models, **options) as (_, url), dial(url) as wire:
+        await wire.say(START)
+        await asyncio.to_thread(is_taken.wait, TIMEOUT_S)
+        async with talk(url):
+            can_go_on.set()
+            assert (await wire.hear())["code"] == "server_full"
+            assert to_bits(left_here.take(KITCHEN)) == to_bits(BLANK)
 
 
 async def test_a_url_that_leads_away_from_the_conversation_is_refused(serve, models):

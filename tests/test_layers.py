@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("stream_erc", "clients", "offline", "benchmarks")
 LEARNING = ("offline.training", "offline.exporting")  # the rooms with torch
 STORIES = [  # ground floor first; a module imports only from stories below its own
-    {"errors", "machine", "version", "names"},
+    {"errors", "machine", "version", "names", "aside"},
     {"events", "option", "checksum"},
     {"flow", "reading", "backlog", "allowance", "limits", "journal_file", "gaps"}
     | {"weights", "retelling", "cluster", "speakers", "stated_end", "ray_cluster"},
@@ -154,6 +154,7 @@ def test_the_rooms_without_torch_do_not_lean_on_those_with_it(path):
 def test_asyncio_lives_where_the_sockets_are():
     assert users(["stream_erc"], "asyncio", "websockets") <= {
         "stream_erc.admission",  # reads requests
+        "stream_erc.aside",
         "stream_erc.browser",
         "stream_erc.pages",
         "stream_erc.conversation",  # lets one expire
