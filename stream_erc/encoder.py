@@ -17,6 +17,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from .networks import network_options
 from .weights import read_weights
 
 GROUP = 8
@@ -220,10 +221,8 @@ class Draft:
 
 def open_draft(model: onnx.ModelProto, threads: int) -> onnxruntime.InferenceSession:
     """Load a network for so many threads."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(
         model.SerializeToString(),
-        options,
+        network_options(threads),
         providers=["CPUExecutionProvider"],
     )

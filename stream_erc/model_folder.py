@@ -15,6 +15,7 @@ from .checksum import check_sum
 from .context import VoiceScale
 from .errors import ModelError
 from .flow import EMOTIONS, SENTIMENTS
+from .networks import network_options
 
 FORMAT = 1
 MANIFEST_FILE = "manifest.json"
@@ -98,12 +99,8 @@ def open_network(
     file: Path, threads: int, providers: Sequence[str]
 ) -> onnxruntime.InferenceSession:
     """Load one ONNX file."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
+    options = network_options(threads)
     options.log_severity_level = 3
-    # Threads that spin between calls would take the cores from the recognizer.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     missing = sorted(set(providers) - set(onnxruntime.get_available_providers()))
     if missing:
         raise ModelError(

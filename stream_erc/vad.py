@@ -26,6 +26,7 @@ from .flow import (
     VoiceEdge,
     to_samples,
 )
+from .networks import network_options
 
 SILERO = Path(__file__).parent / "assets" / "silero_vad_16k_op15.onnx"
 SILERO_SHA256 = "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49"
@@ -72,11 +73,8 @@ class SileroVad:
             raise ModelError(
                 f"vad: expected SHA-256 {SILERO_SHA256} of {path.name}, got {digest}"
             )
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = False  # it never gives memory back
         self._session = ort.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
+            model, network_options(1), providers=["CPUExecutionProvider"]
         )
 
     def stream(self) -> SileroStream:

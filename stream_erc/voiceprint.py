@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from .checksum import check_sum
 from .flow import SAMPLE_RATE_HZ, Samples, Vector
+from .networks import network_options
 
 ASSETS = Path(__file__).parent / "assets"
 VOICEPRINT = ASSETS / "voiceprint_ge2e.onnx"
@@ -123,10 +124,8 @@ class VoiceEncoder:
 
     def __init__(self) -> None:
         check_sum(VOICEPRINT, VOICEPRINT_SHA256)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(
-            str(VOICEPRINT), options, providers=["CPUExecutionProvider"]
+            str(VOICEPRINT), network_options(1), providers=["CPUExecutionProvider"]
         )
 
     def embed(self, samples: Samples, *others: Vector) -> Vector:
