@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("stream_erc", "clients", "offline", "benchmarks")
 LEARNING = ("offline.training", "offline.exporting")  # the rooms with torch
 STORIES = [  # ground floor first; a module imports only from stories below its own
-    {"errors", "machine", "version", "names", "aside"},
+    {"errors", "machine", "networks", "version", "names", "aside"},
     {"events", "option", "checksum"},
     {"flow", "reading", "backlog", "allowance", "limits", "journal_file", "gaps"}
     | {"weights", "retelling", "cluster", "speakers", "stated_end", "ray_cluster"},
