@@ -138,9 +138,13 @@ class Director:
             return Completeness.UNKNOWN
         return judge_completeness(heard.transcript)
 
+    def on_heard(self, position: int) -> None:
+        """Take in that so many samples have been processed, also where all is quiet."""
+        self._position = max(self._position, position)
+
     def on_record(self, position: int, record: Record) -> Sequence[Action]:
         """Take in what was heard when `position` samples had been processed."""
-        self._position = max(self._position, position)
+        self.on_heard(position)
         match record:
             case TurnHeard():
                 return self._partials.ask(record)

@@ -241,6 +241,7 @@ class Session:
             self._metrics.audio_seconds.inc(n_heard / SAMPLE_RATE_HZ)
             for position, record in placed:
                 self._perform(self._director.on_record(position, record))
+            self._director.on_heard(self._listener.heard)
         while self._director.n_unfinished:
             await self.moves.wait()
         await self._farewell()

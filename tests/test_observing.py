@@ -3,8 +3,10 @@
 import asyncio
 
 import pytest
+from director_cases import FRAME
 from recording import (
     MONO_16K,
+    RATE_HZ,
     as_pcm16,
     dial,
     join,
@@ -91,6 +93,24 @@ async def test_what_is_told_are_the_finals_without_a_turn(serve):
     length_ms = ended["end_ms"] - ended["start_ms"]
     assert turn["end_ms"] - turn["start_ms"] == length_ms
     behind_ms = final["time_ms"] - ended["end_ms"]
+    assert turn["end_ms"] == turn["time_ms"] - behind_ms
+
+
+async def test_turns_of_others_are_told_at_their_times_to_who_is_silent(serve):
+    n_frames = 100
+    async with (
+        serve(ScriptedModels(), drain_s=0.2) as (_, url),
+        talk(url, speaker="Ben", observe=True, **ROOM) as ben,
+    ):
+        await ben.say(bytes(n_frames * FRAME * 2))
+        heard_s = n_frames * FRAME / RATE_HZ
+        await until_metric(url, "stream_erc_audio_seconds_total", value=heard_s)
+        async with talk(url, speaker="Ann", **ROOM) as ann:
+            final = await speak(ann)
+            turn = await ben.hear_until("conversation.turn")
+    [ended] = of_type(ann.heard, "turn.ended")
+    behind_ms = final["time_ms"] - ended["end_ms"]
+    assert turn["time_ms"] == heard_s * 1000
     assert turn["end_ms"] == turn["time_ms"] - behind_ms
 
 
