@@ -16,6 +16,7 @@ from browsing import (
     finals,
     needs_browser,
     on_shared_loop,
+    scripted,
     wait_for_problem,
     wait_for_state,
 )
@@ -24,6 +25,7 @@ from talking import ANGRY, two_turns
 
 from benchmarks.browser import launching, write_wav
 from benchmarks.rough_network import rough_network
+from stream_erc import events
 
 pytestmark = [needs_browser, on_shared_loop, pytest.mark.slow]
 
@@ -39,6 +41,15 @@ KEEP_CONTEXT = """
       super({ ...options, sampleRate: window.rateHz });
       window.audio = this;
     }
+  };
+"""
+NEVER_RUNS = """
+  const all = AudioContext.prototype;
+  const close = all.close;
+  all.resume = function () { return new Promise((_, no) => (this.giveUp = no)); };
+  all.close = function () {
+    this.giveUp(new DOMException("closed", "InvalidStateError")); // as Chromium does
+    return close.call(this);
   };
 """
 KEEP_PLAYER = """
@@ -137,6 +148,17 @@ async def test_sound_that_the_browser_holds_is_told_of_and_goes_on(
         await page.keyboard.press("Shift")
         await page.wait_for_selector("#problem[data-code=held]", state="hidden")
         await page.wait_for_selector(".turn:not(.so-far)")
+
+
+async def test_sound_that_has_not_begun_when_all_is_over_does_no_harm(
+    chromium, server_url
+):
+    async with scripted(chromium, server_url, before=NEVER_RUNS) as (page, server):
+        await page.click("#start")
+        await server.accept()
+        server.say(events.Failure(code="server_full", message="", recoverable=False))
+        await server.drop()
+        await wait_for_problem(page, "server_full")
 
 
 @asynccontextmanager

@@ -53,12 +53,12 @@ class Capture {
     if (this.#isStopped) return;
     this.#isBegun = true;
     this.#source.node.connect(this.#recorder);
-    await this.#context.resume();
+    await this.#resume();
   }
 
   /** Go on where the browser has stopped the sound: a tab in the background, a call. */
   wake() {
-    if (this.#isBegun && !this.#isStopped) this.#context.resume();
+    if (this.#isBegun && !this.#isStopped) this.#resume();
   }
 
   /** Hand over the tail, then let the device go; resolves when all is handed over. */
@@ -74,6 +74,13 @@ class Capture {
     await Promise.race([flushed, sleep(FLUSH_TIMEOUT_MS)]);
     this.#source.release();
     await this.#context.close();
+  }
+
+  /** Let the audio thread run; where `stop` comes first, the browser gives this up. */
+  async #resume() {
+    await this.#context.resume().catch((error) => {
+      if (!this.#isStopped) throw error;
+    });
   }
 
   #follow() {
