@@ -102,7 +102,8 @@ function drawAxis(pen, { view, width, palette }, { gutter, axis, height }, toX) 
     pen.fillStyle = palette.line;
     pen.fillRect(x, 0, 1, height - axis + 5);
     pen.fillStyle = palette.soft;
-    pen.fillText(clock(ms), x + 4, height - 5);
+    const isWhole = x + 4 + pen.measureText(clock(ms)).width <= width;
+    if (isWhole) pen.fillText(clock(ms), x + 4, height - 5);
   }
 }
 
