@@ -21,7 +21,7 @@ from clients.sources import load, read_corpus
 DOCS = Path(__file__).parents[1] / "docs" / "browser"
 GAP_S = 1.5
 N_TURNS = 5  # the last of them is still being spoken in the pictures
-WIDE = {"width": 1280, "height": 800}
+WIDE = {"width": 1280, "height": 850}  # all turns are seen whole
 PHONE = {"width": 390, "height": 844}
 NAMES = {"actor 21": "Mara", "actor 22": "Jonas", "actor 24": "Ines"}
 FIRST = "Mara"
@@ -53,6 +53,8 @@ async def take_pictures(url, folder):
             pages[name] = await stack.enter_async_context(opened)
         await asyncio.gather(*(page.click("#start") for page in pages.values()))
         page = pages[FIRST]
+        await page.click("#fit")
+        await page.mouse.move(0, 0)  # a button under it looks different
         await page.wait_for_selector(f".turn:not(.so-far) >> nth={N_TURNS - 2}")
         await page.wait_for_selector(".turn.so-far .feeling b")
         await page.screenshot(path=folder / "light.png")
