@@ -78,7 +78,7 @@ class OfflineWhisper(Whisper):
         return Heard(
             text=" ".join(segment.text.strip() for segment in segments),
             words=(),
-            voice=pool(whisper.encode(mel), count_states(samples)),
+            voice=pool(np.array(whisper.encode(mel))[0, : count_states(samples)]),
             mean_log_probability=mean("avg_logprob"),
             no_speech_probability=mean("no_speech_prob"),
             compression_ratio=mean("compression_ratio"),

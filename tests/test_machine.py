@@ -182,3 +182,30 @@ def test_threads_take_their_memory_from_one_heap():
         for shares in (False, True)
     )
     assert own - shared > 100_000
+
+
+THREAD_THAT_FREES = """
+from pathlib import Path
+from stream_erc.machine import return_heap
+
+def resident_kb():
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").open())
+    return int(status["VmRSS"].split()[0])
+
+blocks = [bytearray(100_000) for _ in range(1000)]
+del blocks[:-1]  # the last one lies on top of them
+before = resident_kb()
+return_heap()
+print(before - resident_kb())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of glibc alone")
+def test_what_was_freed_goes_back_to_the_system():
+    given_kb = subprocess.run(
+        [sys.executable, "-c", THREAD_THAT_FREES],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert int(given_kb) > 50_000
