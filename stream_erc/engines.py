@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -12,6 +13,7 @@ from .context import Context
 from .engine import HearRequest, Models, Request, Result
 from .flow import Emotion
 from .lanes import Desk
+from .machine import return_heap
 from .rescue import Answer, checked, hear_voice, judge_nothing
 
 MAX_BATCH = 8
@@ -19,6 +21,10 @@ MAX_BATCH = 8
 
 LOOKS = 10
 """How often within `engine.hang_s` somebody looks whether a call takes so long."""
+
+RETURN_S = 5.0
+"""How long what the models freed may stay with the process. To give it back takes some
+10 ms of a core, and again to ask for it anew."""
 
 
 def hearing_desk(hear: Answer, n_threads: int, config: EngineConfig) -> Desk:
@@ -115,10 +121,14 @@ class LocalEngine:
         self._watchdog.join()
 
     def _watch(self) -> None:
-        while not self._closing.wait(self._hang_s / LOOKS):
+        returned_s = time.monotonic()
+        while not self._closing.wait(min(self._hang_s / LOOKS, RETURN_S)):
             for desk in self._desks:
                 for _ in range(desk.relieve(self._hang_s)):
                     self._on_restart(desk.name)
+            if time.monotonic() - returned_s >= RETURN_S:
+                return_heap()
+                returned_s = time.monotonic()
 
 
 class InlineEngine:
