@@ -16,7 +16,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from .draft import Draft
+from .draft import FLOAT, INTEGER, Draft, Typed
 from .encoder import Encoding
 from .recognizer import Array, Decoded
 
@@ -75,129 +75,164 @@ class CompactDecoder:
         threads: int,
         is_quantized: bool,
     ) -> None:
-        self._vocabulary = vocabulary
-        self._positions = weights["position_encodings/encodings"]
+        self._end = vocabulary.end
         table = weights["embeddings/weight"]
-        self._table = table.astype(np.float16) if is_quantized else table
         draft = Draft({"projection/weight": table, **weights}, is_quantized)
-        n_heads, size = draft.heads
-        width = n_heads * size
-        self._project = draft.open(draw_keys(draft), threads, states=[None, width])
-        self._heard = name_keys("heard", draft.n_layers)
-        self._past = name_keys("past", draft.n_layers)
-        shapes = [[n_heads, size, None], [n_heads, None, size]] * draft.n_layers
         late = range(draft.n_layers // 2, draft.n_layers)
-        followers = heads or list(product(late, range(n_heads)))
-        self._step = draft.open(
-            draw_step(draft, followers),
-            threads,
-            said=[None, width],
-            mask=[None, None],
-            bias=[None],
-            **dict(zip(self._heard, shapes, strict=True)),
-            **dict(zip(self._past, shapes, strict=True)),
+        followers = heads or list(product(late, range(draft.heads[0])))
+        self._n_followers = len(followers)
+        drawing = Drawing(
+            draft,
+            followers,
+            table=draft.array(table.astype(np.float16) if is_quantized else table),
+            places=draft.constant("position_encodings/encodings"),
+            vocabulary=vocabulary,
+            n_tokens=len(table),
         )
-        self._nothing = [
-            np.empty([size or 0 for size in shape], np.float32) for shape in shapes
-        ]
+        inputs = [Typed(name) for name in ("states", "bias", "mask", "looked")]
+        inputs += [Typed(name, INTEGER) for name in ("prompt", "places", "rounds")]
+        self._network = draft.open(inputs, drawing.draw(), threads)
 
     def decode(self, encoding: Encoding, prompt: Sequence[int], limit: int) -> Followed:
         """Decode greedily, at most `limit` tokens."""
-        heard = self._project.run(None, {"states": encoding.states})
-        keys = {"bias": encoding.bias, **dict(zip(self._heard, heard, strict=True))}
-        tokens: list[int] = []
-        log_probabilities: list[float] = []
-        attentions: list[Array] = []
-        given, past = list(prompt), self._nothing
-        while True:
-            logits, attention, *past = self._run(given, past, keys)
-            attentions.append(attention)
-            if not tokens:
-                no_speech = math.exp(share(logits[0], self._vocabulary.no_speech))
-            if len(tokens) == limit:
-                break
-            token, log_probability = self._choose(logits[-1], is_first=not tokens)
-            log_probabilities.append(log_probability)
-            if token == self._vocabulary.end:
-                break
-            tokens.append(token)
-            given = [token]
+        n, n_states = len(prompt), len(encoding.states)
+        inputs = {
+            "states": encoding.states,
+            "bias": encoding.bias,
+            "mask": np.triu(np.full((n, n), BANNED), 1),
+            "looked": np.empty((self._n_followers, 0, n_states), np.float32),
+            "prompt": np.array(prompt),
+            "places": np.arange(n),
+            # One more than tokens: it tells where the last one was looked for.
+            "rounds": np.array(limit + 1),
+        }
+        attention, tokens, shares, no_speech = self._network.run(None, inputs)
+        said: list[int] = tokens[:limit, 0].tolist()
+        log_probabilities: list[float] = shares[:limit, 0].tolist()
         return Followed(
-            tokens=tokens,
+            tokens=said[:-1] if said[-1] == self._end else said,
             mean_log_probability=fmean(log_probabilities),
-            no_speech_probability=no_speech,
+            no_speech_probability=math.exp(no_speech[0, 0]),
             log_probabilities=log_probabilities,
-            attention=np.concatenate(attentions, axis=1),
+            attention=attention,
         )
 
-    def _run(
-        self, given: list[int], past: list[Array], keys: dict[str, Array]
-    ) -> list[Array]:
-        """Give logits, attention, and keys and values with those of `given`."""
-        n, n_past = len(given), past[1].shape[1]
-        mask = np.zeros((n, n_past + n), np.float32)
-        mask[:, n_past:] = np.triu(np.full((n, n), BANNED), 1)
-        said = self._table[given] + self._positions[n_past : n_past + n]
-        inputs = {"said": said, "mask": mask, **keys}
-        inputs.update(zip(self._past, past, strict=True))
-        results: list[Array] = self._step.run(None, inputs)
-        return results
 
-    def _choose(self, logits: Array, *, is_first: bool) -> tuple[int, float]:
-        """Give the likeliest of the tokens that may come, and its log-probability."""
-        logits[self._vocabulary.end + 1 :] = BANNED
-        logits[self._vocabulary.never] = BANNED
-        if is_first:
-            logits[self._vocabulary.not_first] = BANNED
-        token = int(logits.argmax())
-        return token, share(logits, token)
+class Drawing:
+    """How the decoder is drawn: a round for the prompt, then one for each token.
 
+    It goes round within one call of onnxruntime. In Python each round of each turn
+    would wait for the interpreter, which other threads have.
 
-def share(logits: Array, token: int) -> float:
-    """Give the log-probability of one token."""
-    highest = logits.max()
-    return float(logits[token] - highest - np.log(np.exp(logits - highest).sum()))
-
-
-def draw_keys(draft: Draft) -> list[str]:
-    """Keys and values of what was heard, by layer, from states (n, width)."""
-    names = []
-    for n in range(draft.n_layers):
-        both = draft.multiply("states", f"layer_{n}/attention/linear_1")
-        key, value = draft.split(both, 2)
-        names += [draft.key(key), draft.value(value)]
-    return names
-
-
-def draw_step(draft: Draft, heads: Sequence[tuple[int, int]]) -> list[str]:
-    """Tokens said (n, width) to logits (n, n_tokens), attention, keys and values.
-
-    Takes besides: the mask (n, n_past + n) of what was said before, keys and values
-    of that ("past") and of what was "heard", and the latter's bias.
+    Args:
+        draft: With the weights.
+        heads: Layer and head of those that follow the sound.
+        table: The embeddings, put down.
+        places: Those of the places in the text, put down.
+        vocabulary: The special tokens.
+        n_tokens: All that there are.
     """
-    x, past, shares = "said", [], []
-    for n in range(draft.n_layers):
-        name = f"layer_{n}/self_attention"
+
+    def __init__(
+        self,
+        draft: Draft,
+        heads: Sequence[tuple[int, int]],
+        *,
+        table: str,
+        places: str,
+        vocabulary: Vocabulary,
+        n_tokens: int,
+    ) -> None:
+        self._draft = draft
+        self._heads = heads
+        self._table, self._places = table, places
+        self._end = draft.array(np.array([vocabulary.end]))
+        self._no_speech = draft.array(np.array([vocabulary.no_speech]))
+        banned = np.zeros(n_tokens, np.float32)
+        banned[vocabulary.end + 1 :] = BANNED
+        banned[vocabulary.never] = BANNED
+        self._banned = draft.array(banned)
+        at_first = banned.copy()
+        at_first[vocabulary.not_first] = BANNED
+        self._banned_at_first = draft.array(at_first)
+        self._heard: list[tuple[str, str]] = []
+
+    def draw(self) -> list[Typed]:
+        """Draw it all: to attention, and tokens, log-probabilities and no speech."""
+        draft = self._draft
+        for n in range(draft.n_layers):
+            both = draft.multiply("states", f"layer_{n}/attention/linear_1")
+            key, value = draft.split(both, 2)
+            self._heard.append((draft.key(key), draft.value(value)))
+        n_heads, size = draft.heads
+        keys = draft.array(np.empty((n_heads, size, 0), np.float32))
+        values = draft.array(np.empty((n_heads, 0, size), np.float32))
+        first = [Typed("prompt", INTEGER), Typed("places", INTEGER), Typed("mask")]
+        first += [Typed(self._banned_at_first), Typed("looked")]
+        first += [Typed(keys), Typed(values)] * draft.n_layers
+        results = draft.loop("rounds", first, self._draw_round)
+        told = [Typed(name) for name in results[len(first) :]]
+        return [Typed(results[4]), told[0]._replace(kind=INTEGER), *told[1:]]
+
+    def _draw_round(self, gets: list[str]) -> tuple[str, list[str], list[Typed]]:
+        draft = self._draft
+        said, places, mask, banned, looked, *past = gets
+        x = draft.node("Gather", self._table, said)
+        x = draft.node("Cast", x, to=FLOAT)
+        x = draft.node("Add", x, draft.node("Gather", self._places, places))
+        looks, kept = [], []
+        for n in range(draft.n_layers):
+            x, look, *keys = self._draw_layer(n, x, mask, past[2 * n : 2 * n + 2])
+            looks.append(look)
+            kept += keys
+        logits = draft.multiply(draft.normalise(x, "layer_norm"), "projection")
+        first, last = (draft.array(np.array(row)) for row in (0, -1))
+        token, share = self._choose(draft.node("Gather", logits, last), banned)
+        no_speech = self._share(draft.node("Gather", logits, first), self._no_speech)
+        one, at_last = draft.array(np.array([1])), draft.array(np.array([-1]))
+        place = draft.node("Add", draft.node("Gather", places, at_last), one)
+        nothing = draft.array(np.zeros((1, 1), np.float32))
+        left = [
+            draft.node("Identity", token),
+            place,
+            draft.node("Identity", nothing),
+            draft.node("Identity", self._banned),
+            draft.node("Concat", looked, draft.node("Concat", *looks, axis=0), axis=1),
+            *kept,
+        ]
+        is_end = draft.node("Equal", token, self._end)
+        told = [Typed(token, INTEGER), Typed(share), Typed(no_speech)]
+        return draft.node("Not", draft.node("Squeeze", is_end)), left, told
+
+    def _draw_layer(
+        self, n: int, x: str, mask: str, past: list[str]
+    ) -> tuple[str, str, str, str]:
+        """Give what a layer makes of it, where it looked, and keys and values."""
+        draft, name = self._draft, f"layer_{n}/self_attention"
         y = draft.normalise(x, f"{name}/layer_norm")
         query, key, value = draft.split(draft.multiply(y, f"{name}/linear_0"), 3)
-        keys = draft.node("Concat", f"past_key_{n}", draft.key(key), axis=2)
-        values = draft.node("Concat", f"past_value_{n}", draft.value(value), axis=1)
-        past += [keys, values]
-        found, _ = draft.attend(draft.query(query), keys, values, "mask")
+        keys = draft.node("Concat", past[0], draft.key(key), axis=2)
+        values = draft.node("Concat", past[1], draft.value(value), axis=1)
+        found, _ = draft.attend(draft.query(query), keys, values, mask)
         x = draft.node("Add", x, draft.multiply(found, f"{name}/linear_1"))
         name = f"layer_{n}/attention"
         y = draft.normalise(x, f"{name}/layer_norm")
         query = draft.query(draft.multiply(y, f"{name}/linear_0"))
-        found, looks = draft.attend(query, f"heard_key_{n}", f"heard_value_{n}", "bias")
-        following = draft.array(np.array([h for layer, h in heads if layer == n], int))
-        shares.append(draft.node("Gather", looks, following, axis=0))
+        found, looks = draft.attend(query, *self._heard[n], "bias")
         x = draft.node("Add", x, draft.multiply(found, f"{name}/linear_2"))
         x = draft.node("Add", x, draft.feed(x, f"layer_{n}/ffn"))
-    logits = draft.multiply(draft.normalise(x, "layer_norm"), "projection")
-    return [logits, draft.node("Concat", *shares, axis=0), *past]
+        followers = np.array([head for layer, head in self._heads if layer == n], int)
+        look = draft.node("Gather", looks, draft.array(followers), axis=0)
+        return x, look, keys, values
 
+    def _choose(self, logits: str, banned: str) -> tuple[str, str]:
+        """Give the likeliest token that may come, and its log-probability."""
+        allowed = self._draft.node("Add", logits, banned)
+        token = self._draft.node("ArgMax", allowed, axis=0, keepdims=1)
+        return token, self._share(allowed, token)
 
-def name_keys(kind: str, n_layers: int) -> list[str]:
-    """Name keys and values, by layer."""
-    parts = ("key", "value")
-    return [f"{kind}_{part}_{n}" for n in range(n_layers) for part in parts]
+    def _share(self, logits: str, token: str) -> str:
+        """Give the log-probability of a token, shape (1,)."""
+        one = self._draft.node("Gather", logits, token)
+        every = self._draft.node("ReduceLogSumExp", logits, keepdims=0)
+        return self._draft.node("Sub", one, every)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -18,6 +19,22 @@ INT8_LEVELS = 63
 
 LEAST = 1e-8
 """A row of nothing but zeros would have no scale."""
+
+
+FLOAT, INTEGER, BOOLEAN = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+
+
+class Typed(NamedTuple):
+    """A tensor's name, of what it is, and its shape if that is known."""
+
+    name: str
+    kind: int = FLOAT
+    shape: tuple[int, ...] | None = None
+
+
+def declare(tensor: Typed) -> onnx.ValueInfoProto:
+    """Declare a tensor."""
+    return helper.make_tensor_value_info(*tensor)
 
 
 class Draft:
@@ -39,6 +56,7 @@ class Draft:
         self._is_quantized = is_quantized
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
+        self._n_names = 0
         layers = "/self_attention/linear_0/weight"
         self.n_layers = sum(name.endswith(layers) for name in weights)
         n_heads = int(weights["num_heads"])
@@ -111,10 +129,46 @@ class Draft:
         self, kind: str, *inputs: str, domain: str = "", **settings: object
     ) -> str:
         """Draw one node with one output."""
-        name = f"node{len(self._nodes)}"
+        name = self._name()
         node = helper.make_node(kind, inputs, [name], domain=domain, **settings)
         self._nodes.append(node)
         return name
+
+    def loop(
+        self,
+        limit: str,
+        first: Sequence[Typed],
+        draw: Callable[[list[str]], tuple[str, list[str], list[Typed]]],
+    ) -> list[str]:
+        """Draw a part that runs again and again.
+
+        Args:
+            limit: How often at most.
+            first: What the first round gets.
+            draw: Draws a round from what it gets: whether another follows, what that
+                one gets, and what is told of each.
+
+        Returns:
+            What one more round would have got, then what was told, round by round.
+        """
+        outside, self._nodes = self._nodes, []
+        gets = [one._replace(name=self._name()) for one in first]
+        goes_on, left, told = draw([one.name for one in gets])
+        follows = [
+            one._replace(name=name) for one, name in zip(gets, left, strict=True)
+        ]
+        counter = [Typed(self._name(), kind, ()) for kind in (INTEGER, BOOLEAN)]
+        body = helper.make_graph(
+            self._nodes,
+            "round",
+            [declare(one) for one in counter + gets],
+            [declare(one) for one in [Typed(goes_on, BOOLEAN), *follows, *told]],
+        )
+        self._nodes = outside
+        results = [self._name() for _ in follows + told]
+        inputs = [limit, "", *(one.name for one in first)]
+        self._nodes.append(helper.make_node("Loop", inputs, results, body=body))
+        return results
 
     def constant(self, name: str) -> str:
         """Put one of the weights down."""
@@ -124,26 +178,19 @@ class Draft:
         """Put an array down."""
         name = f"constant{len(self._constants)}"
         self._constants.append(
-            numpy_helper.from_array(np.ascontiguousarray(array), name)
+            numpy_helper.from_array(np.asarray(array, order="C"), name)
         )
         return name
 
     def open(
-        self, outputs: list[str], threads: int, **inputs: list[int | None]
+        self, inputs: Sequence[Typed], outputs: Sequence[Typed], threads: int
     ) -> onnxruntime.InferenceSession:
-        """Load what was drawn so far for so many threads, and begin anew.
-
-        Args:
-            outputs: Names of what it gives, in this order.
-            threads: Of one call.
-            inputs: The shapes of what it takes, in float32; None for any size.
-        """
-        declare = helper.make_tensor_value_info
+        """Load what was drawn so far for so many threads, and begin anew."""
         graph = helper.make_graph(
             self._nodes,
             "whisper",
-            [declare(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
-            [declare(name, TensorProto.FLOAT, None) for name in outputs],
+            [declare(one) for one in inputs],
+            [declare(one) for one in outputs],
             self._constants,
         )
         self._nodes, self._constants = [], []
@@ -154,6 +201,10 @@ class Draft:
             network_options(threads),
             providers=["CPUExecutionProvider"],
         )
+
+    def _name(self) -> str:
+        self._n_names += 1
+        return f"node{self._n_names}"
 
     def _part(self, x: str) -> str:
         """Give (n, width) as (n, n_heads, size)."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .draft import Draft
+from .draft import Draft, Typed
 from .recognizer import Array
 
 GROUP = 8
@@ -56,9 +56,9 @@ class CompactEncoder:
         parts = self._positions[:whole].reshape(-1, GROUP, self._positions.shape[1])
         self._group_positions = parts.mean(axis=1)
         draft = Draft(weights, is_quantized)
-        self._ears = draft.open([draw_ears(draft)], threads, mel=[1, None, None])
+        self._ears = draft.open([Typed("mel")], [Typed(draw_ears(draft))], threads)
         self._layers = draft.open(
-            [draw_layers(draft)], threads, states=[None, None], bias=[None]
+            [Typed("states"), Typed("bias")], [Typed(draw_layers(draft))], threads
         )
 
     def frames(self, n_states: int, context: int) -> int:
