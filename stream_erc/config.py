@@ -212,7 +212,10 @@ class AsrConfig:
     )
     language: str = setting("en", "language of a session that names none")
     device: str = setting("cpu", '"cpu" or "cuda"')
-    compute_type: str = setting("int8", 'CTranslate2 type; "float16" suits a GPU')
+    compute_type: str = setting(
+        "int8",
+        'CTranslate2 type; a CPU has int8 or float32, "float16" suits a GPU',
+    )
     threads: int = setting(1, "threads for one turn")
     workers: int = setting(
         0, "turns at once, one kept free for finals; 0: one a usable core, at least 2"

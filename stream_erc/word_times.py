@@ -16,7 +16,7 @@ SMOOTHED = 7
 """States under the median filter."""
 
 LEAST = 1e-5
-"""Added to a deviation that may be none."""
+"""Added to what may be none."""
 
 
 def find_bounds(attention: Array, n_states: int, n_tokens: int) -> NDArray[np.int64]:
@@ -31,7 +31,7 @@ def find_bounds(attention: Array, n_states: int, n_tokens: int) -> NDArray[np.in
         States of 20 ms, shape (n_tokens + 1,), in order.
     """
     heard = attention[:, :, :n_states]
-    shares = heard / heard.sum(axis=-1, keepdims=True)
+    shares = heard / (heard.sum(axis=-1, keepdims=True) + LEAST)
     around = shares.mean(axis=1, keepdims=True)
     shares = (shares - around) / (shares.std(axis=1, keepdims=True) + LEAST)
     likeness = smooth(shares).mean(axis=0)[-n_tokens - 1 :]

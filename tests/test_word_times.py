@@ -57,6 +57,12 @@ def test_few_states_are_left_as_they_are_or_mirrored(n_states):
     np.testing.assert_array_equal(smooth(shares), shares)
 
 
+def test_where_nobody_looked_tokens_lie_somewhere():
+    bounds = find_bounds(np.zeros((2, 5, 40), np.float32), 30, 3)
+    assert (np.diff(bounds) >= 0).all()
+    assert 0 <= bounds[0] <= bounds[-1] < 30
+
+
 def test_tokens_lie_where_the_heads_look():
     """Three tokens, each looked for at ten states of its own."""
     rows = np.full((2, 5, 40), 0.01, np.float32)  # a start, and the prompt's last
