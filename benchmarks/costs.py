@@ -3,10 +3,10 @@
     python -m benchmarks.costs [--plot FILE.png]
 
 Each part is the difference between two calls of the product: what `Whisper.voice` takes
-is encoding; what `Whisper.hear` takes beyond it is decoding; what word times take
-beyond that is aligning. Voices are detected in eight sessions at once, as on a crowded
-server; the row has the share of one, the last line what one takes alone. The turns
-are beginnings of read speech, so all have words.
+is encoding; what `Whisper.hear` takes beyond it is decoding, the words' times included.
+Voices are detected in eight sessions at once, as on a crowded server; the row has the
+share of one, the last line what one takes alone. The turns are beginnings of read
+speech, so all have words.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ PARTS = (
     "voice detection",
     "encoding",
     "decoding",
-    "word times",
     "functionals",
     "judging",
 )
@@ -70,8 +69,7 @@ def time_parts(
     crowd = [(vad.stream(), frames) for _ in range(TOGETHER)]
     calls: Mapping[str, Callable[[], object]] = {
         "voice": partial(whisper.voice, samples),
-        "words": partial(whisper.hear, samples),
-        "times": partial(whisper.hear, samples, with_words=True),
+        "words": partial(whisper.hear, samples, with_words=True),
         "functionals": partial(functionals, samples),
         "judging": partial(model.step, [turn], [model.empty_context()]),
         "voice detection": partial(vad.detect, crowd),
@@ -86,7 +84,6 @@ def time_parts(
         "voice detection": took["voice detection"] / TOGETHER,
         "encoding": took["voice"],
         "decoding": took["words"] - took["voice"],
-        "word times": took["times"] - took["words"],
         "functionals": took["functionals"],
         "judging": took["judging"],
         ALONE: took[ALONE],

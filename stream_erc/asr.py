@@ -1,4 +1,4 @@
-"""Samples -> Heard: faster-whisper's words, and how its encoder heard the voice.
+"""Samples -> Heard: Whisper's words, and how its encoder heard the voice.
 
 The encoder sees a context fitted to the turn instead of Whisper's 30 s, and runs
 once: its output gives the transcript and, pooled over time, the voice features.
@@ -36,7 +36,7 @@ MEL_HOP_SAMPLES = 160  # Whisper: one mel frame per 10 ms
 ENCODER_HOP_SAMPLES = 320  # Whisper: one encoder state per 20 ms
 
 FILES = ("config.json", "model.bin", "tokenizer.json")
-"""Of a model's folder; faster-whisper would look for the last on a hub."""
+"""Of a model's folder."""
 
 WHEEL_SHA256 = {
     "config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
@@ -60,16 +60,19 @@ CONTEXT_MARGIN_S = 1.0
 
 
 def require_compute_type(compute_type: str, device: str) -> None:
-    """Refuse a type that CTranslate2 does not have on a device.
+    """Refuse a type that there is not on a device.
 
     Raises:
         ModelError: If it has others alone.
     """
-    known = ["auto", "default", *ctranslate2.get_supported_compute_types(device)]
+    known = ["int8", "float32"]
+    if device != "cpu":
+        supported = ctranslate2.get_supported_compute_types(device)
+        known = ["auto", "default", *sorted(supported)]
     if compute_type not in known:
         raise ModelError(
-            f"asr.compute_type: expected one of {', '.join(sorted(known))} on this "
-            f"{device}, got {compute_type!r}"
+            f"asr.compute_type: expected one of {', '.join(known)} on this {device}, "
+            f"got {compute_type!r}"
         )
 
 
@@ -92,8 +95,8 @@ class Whisper:
                 folder = download_model(folder)
             self._extractor = open_extractor(Path(folder))
             self._network, self._tokenizers = open_network(Path(folder), config)
-            blip = np.zeros(MEL_HOP_SAMPLES, np.float32)
             return_heap()
+            blip = np.zeros(MEL_HOP_SAMPLES, np.float32)
             self.voice_size = len(self.hear(blip, language=self.languages[0]).voice)
         except Exception as error:  # of three libraries; tokenizers has no own class
             raise ModelError(
@@ -119,7 +122,7 @@ class Whisper:
         Args:
             samples: Shape (n_samples,), at most 30 s; a longer rest is not heard.
             language: One of `languages`; None for the setting's.
-            with_words: Also align the words, which costs one decoder pass more.
+            with_words: Also tell the words' times; on a GPU one decoder pass more.
         """
         tokenizer = self._tokenizers[language or self._config.language]
         prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
@@ -171,7 +174,7 @@ def open_network(
     if config.device == "cpu":
         from .compact import CompactNetwork  # onnx takes long, and a GPU wants none
 
-        is_quantized = config.compute_type.startswith("int8")
+        is_quantized = config.compute_type == "int8"
         network = CompactNetwork(
             folder, english, threads=config.threads, is_quantized=is_quantized
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from faster_whisper.tokenizer import Tokenizer
@@ -39,7 +39,7 @@ class CompactNetwork:
     ) -> None:
         told = json.loads((folder / "config.json").read_text("utf-8"))
         never, not_first = (
-            np.array(require_key(told, name), np.int64)
+            np.array(require_key(told, name) or [], np.int64)  # it may be null
             for name in ("suppress_ids", "suppress_ids_begin")
         )
         vocabulary = Vocabulary(
@@ -53,7 +53,7 @@ class CompactNetwork:
             read_weights(file, "encoder/"), threads=threads, is_quantized=is_quantized
         )
         weights = read_weights(file, "decoder/")
-        heads = [(layer, head) for layer, head in told.get("alignment_heads", [])]
+        heads = [(layer, head) for layer, head in told.get("alignment_heads") or []]
         self._decoder = CompactDecoder(
             weights,
             vocabulary,
@@ -96,7 +96,7 @@ class CompactNetwork:
         )
 
 
-def require_key(told: dict[str, list[int]], name: str) -> list[int]:
+def require_key(told: dict[str, Any], name: str) -> Any:
     """Give what `config.json` tells by that name.
 
     Raises:

@@ -214,7 +214,7 @@ class AsrConfig:
     device: str = setting("cpu", '"cpu" or "cuda"')
     compute_type: str = setting(
         "int8",
-        'CTranslate2 type; a CPU has int8 or float32, "float16" suits a GPU',
+        '"int8" or "float32" on a CPU; on a GPU a type of CTranslate2, "float16" suits',
     )
     threads: int = setting(1, "threads for one turn")
     workers: int = setting(

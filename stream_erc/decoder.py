@@ -21,6 +21,7 @@ from .encoder import Encoding
 from .recognizer import Array, Decoded
 
 BANNED = np.float32(-1e9)
+"""Added to what must not be: large, but no infinity, of which two make no number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +107,9 @@ class CompactDecoder:
             # One more than tokens: it tells where the last one was looked for.
             "rounds": np.array(limit + 1),
         }
-        attention, tokens, shares, no_speech = self._network.run(None, inputs)
+        attention, tokens, likely, no_speech = self._network.run(None, inputs)
         said: list[int] = tokens[:limit, 0].tolist()
-        log_probabilities: list[float] = shares[:limit, 0].tolist()
+        log_probabilities: list[float] = likely[:limit, 0].tolist()
         return Followed(
             tokens=said[:-1] if said[-1] == self._end else said,
             mean_log_probability=fmean(log_probabilities),
@@ -187,8 +188,10 @@ class Drawing:
             kept += keys
         logits = draft.multiply(draft.normalise(x, "layer_norm"), "projection")
         first, last = (draft.array(np.array(row)) for row in (0, -1))
-        token, share = self._choose(draft.node("Gather", logits, last), banned)
-        no_speech = self._share(draft.node("Gather", logits, first), self._no_speech)
+        token, likely = self._choose(draft.node("Gather", logits, last), banned)
+        no_speech = self._log_probability(
+            draft.node("Gather", logits, first), self._no_speech
+        )
         one, at_last = draft.array(np.array([1])), draft.array(np.array([-1]))
         place = draft.node("Add", draft.node("Gather", places, at_last), one)
         nothing = draft.array(np.zeros((1, 1), np.float32))
@@ -201,7 +204,7 @@ class Drawing:
             *kept,
         ]
         is_end = draft.node("Equal", token, self._end)
-        told = [Typed(token, INTEGER), Typed(share), Typed(no_speech)]
+        told = [Typed(token, INTEGER), Typed(likely), Typed(no_speech)]
         return draft.node("Not", draft.node("Squeeze", is_end)), left, told
 
     def _draw_layer(
@@ -229,9 +232,9 @@ class Drawing:
         """Give the likeliest token that may come, and its log-probability."""
         allowed = self._draft.node("Add", logits, banned)
         token = self._draft.node("ArgMax", allowed, axis=0, keepdims=1)
-        return token, self._share(allowed, token)
+        return token, self._log_probability(allowed, token)
 
-    def _share(self, logits: str, token: str) -> str:
+    def _log_probability(self, logits: str, token: str) -> str:
         """Give the log-probability of a token, shape (1,)."""
         one = self._draft.node("Gather", logits, token)
         every = self._draft.node("ReduceLogSumExp", logits, keepdims=0)

@@ -14,7 +14,7 @@ PATIENCE = 2
 """Partials dropped in a row before the next level; one is no trouble."""
 
 CALM_S = 0.25
-"""A wait for the model after which words, three times the work, may be asked again."""
+"""A wait for the model after which words, most of the work, may be asked again."""
 
 
 class Degradation:

@@ -22,6 +22,7 @@ LEAST = 1e-8
 
 
 FLOAT, INTEGER, BOOLEAN = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+"""Of what a tensor is."""
 
 
 class Typed(NamedTuple):

@@ -21,7 +21,7 @@ class Decoded:
 
     Attributes:
         tokens: Without the end of the text.
-        mean_log_probability: Of the tokens and the end.
+        mean_log_probability: Of the tokens and the end, where it came.
         no_speech_probability: That nobody speaks.
     """
 

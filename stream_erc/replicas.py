@@ -20,6 +20,7 @@ from .fingerprint import fingerprint_hearing, fingerprint_understanding
 from .flow import Emotion
 from .lanes import Desk
 from .logs import open_log
+from .machine import return_heap
 from .version import VERSION
 
 
@@ -103,12 +104,13 @@ class Replica:
             return Refusal(f"the model failed: {type(error).__name__}")
 
     def check_health(self) -> None:
-        """Give up what hangs.
+        """Give up what hangs, and back what was freed.
 
         Raises:
             RuntimeError: If so much hangs that another replica must take the place.
         """
         self._desk.relieve(self._hang_s)
+        return_heap()
         if self._desk.is_stuck:
             raise RuntimeError(f"{self._desk.name}: the model is stuck")
 

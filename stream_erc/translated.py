@@ -62,13 +62,14 @@ class TranslatedNetwork:
         self, encodings: Sequence[Any], prompt: Sequence[int], limits: Sequence[int]
     ) -> list[Decoded]:
         """See `recognizer.Network`; all in one call."""
-        results = self._generate(join(encodings), prompt, max(limits))
+        most = max(limits)
+        results = self._generate(join(encodings), prompt, most)
         return [
             # The call has one bound; what may have passed its own is decoded alone.
-            self._generate(encoding, prompt, limit)[0]
-            if len(decoded.tokens) >= limit < max(limits)
-            else decoded
-            for decoded, encoding, limit in zip(results, encodings, limits, strict=True)
+            self._read(self._generate(encoding, prompt, limit)[0])
+            if len(result.sequences_ids[0]) >= limit < most
+            else self._read(result)
+            for result, encoding, limit in zip(results, encodings, limits, strict=True)
         ]
 
     def align(
@@ -81,10 +82,8 @@ class TranslatedNetwork:
         entered = np.diff(rows, prepend=-1).astype(bool)
         return Times(states[entered], np.array(found.text_token_probs))
 
-    def _generate(
-        self, states: Any, prompt: Sequence[int], limit: int
-    ) -> list[Decoded]:
-        results = self._model.generate(
+    def _generate(self, states: Any, prompt: Sequence[int], limit: int) -> list[Any]:
+        results: list[Any] = self._model.generate(
             states,
             [list(prompt)] * states.shape[0],
             beam_size=1,
@@ -92,7 +91,7 @@ class TranslatedNetwork:
             return_scores=True,
             return_no_speech_prob=True,
         )
-        return [self._read(result) for result in results]
+        return results
 
     def _read(self, result: Any) -> Decoded:
         tokens = result.sequences_ids[0]

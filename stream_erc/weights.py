@@ -61,7 +61,8 @@ def restore(name: str, arrays: dict[str, Array]) -> Array:
     array = arrays[name]
     scale = arrays.get(f"{name}_scale")  # of each row
     if scale is not None:
-        return array.astype(np.float32) / scale.reshape(-1, 1)
+        apart = [1] * (array.ndim - 1)  # convolutions have three axes
+        return array.astype(np.float32) / scale.reshape(-1, *apart)
     return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 

@@ -23,7 +23,7 @@ def find_bounds(attention: Array, n_states: int, n_tokens: int) -> NDArray[np.in
     """Tell when each token starts, and when the last one ends.
 
     Args:
-        attention: As `Decoded` has it.
+        attention: As `decoder.Followed` has it.
         n_states: Of the turn; what lies behind is left out.
         n_tokens: Of the text.
 
@@ -34,7 +34,9 @@ def find_bounds(attention: Array, n_states: int, n_tokens: int) -> NDArray[np.in
     shares = heard / (heard.sum(axis=-1, keepdims=True) + LEAST)
     around = shares.mean(axis=1, keepdims=True)
     shares = (shares - around) / (shares.std(axis=1, keepdims=True) + LEAST)
-    likeness = smooth(shares).mean(axis=0)[-n_tokens - 1 :]
+    rows = shares[:, -n_tokens - 1 :]
+    # One head after the other: a filter's windows are seven times as large as they.
+    likeness = sum(smooth(head) for head in rows) / len(rows)
     return find_way(-likeness)
 
 
@@ -43,7 +45,7 @@ def smooth(shares: Array) -> Array:
     reach = SMOOTHED // 2
     if shares.shape[-1] <= reach:
         return shares
-    padded = np.pad(shares, [(0, 0), (0, 0), (reach, reach)], mode="reflect")
+    padded = np.pad(shares, [(0, 0), (reach, reach)], mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, SMOOTHED, axis=-1)
     middle: Array = np.partition(windows, reach, axis=-1)[..., reach]
     return middle

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from conftest import AUDIO
 from faster_whisper.audio import decode_audio
-from faster_whisper.feature_extractor import FeatureExtractor
 
 from stream_erc.asr import (
     CONTEXTS_S,
@@ -19,6 +18,7 @@ from stream_erc.asr import (
     context_s,
     locate_weights,
     merge_punctuation,
+    open_extractor,
     token_limit,
 )
 from stream_erc.config import AsrConfig
@@ -140,7 +140,7 @@ def test_the_mel_is_that_of_the_turn_padded_with_zeros(whisper, seconds):
     context = context_s(len(samples))
     padded = np.zeros(context * SAMPLE_RATE_HZ, np.float32)
     padded[: len(samples)] = samples[: len(padded)]
-    wanted = FeatureExtractor()(padded)[:, : context * 100]
+    wanted = whisper._extractor(padded)[:, : context * 100]
     got = whisper._mel(samples, context * 100)
     np.testing.assert_allclose(got, wanted, atol=1e-5)
 
@@ -250,6 +250,22 @@ def test_a_damaged_file_is_refused_with_its_folder(copy, file, content):
 def test_settings_that_lack_something_are_refused_by_its_name(copy):
     replace(copy / "config.json", b'{"suppress_ids": []}')
     assert "expected suppress_ids_begin, got suppress_ids" in refuse(whisper=str(copy))
+
+
+@pytest.mark.parametrize("name", ["suppress_ids", "suppress_ids_begin"])
+def test_lists_of_tokens_may_be_null(copy, name):
+    """CTranslate2's converter writes what the model's own settings leave out so."""
+    settings = json.loads((WEIGHTS / "config.json").read_text())
+    settings |= {name: None, "alignment_heads": None}
+    replace(copy / "config.json", json.dumps(settings).encode())
+    assert Whisper(AsrConfig(whisper=str(copy))).languages == ("en",)
+
+
+def test_a_model_may_say_how_its_mel_is_made(tmp_path):
+    assert open_extractor(tmp_path).mel_filters.shape[0] == 80
+    told = {"feature_size": 128, "feature_extractor_type": "WhisperFeatureExtractor"}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(told))
+    assert open_extractor(tmp_path).mel_filters.shape[0] == 128
 
 
 @pytest.mark.parametrize("language", ["de", "xx", "EN", ""])

@@ -22,7 +22,7 @@ def test_the_parts_are_printed_with_their_sum(table, capsys):
     print_parts({1: dict.fromkeys((*PARTS, ALONE), 2.0)})
     lines = capsys.readouterr().out.splitlines()
     assert [line[:21].strip() for line in lines[1:]] == [*PARTS, "sum", ALONE]
-    assert lines[-2].split() == ["sum", "12.0"]
+    assert lines[-2].split() == ["sum", "10.0"]
 
 
 def test_the_parts_can_be_drawn(table, tmp_path):

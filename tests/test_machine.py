@@ -184,7 +184,7 @@ def test_threads_take_their_memory_from_one_heap():
     assert own - shared > 100_000
 
 
-THREAD_THAT_FREES = """
+FREEING = """
 from pathlib import Path
 from stream_erc.machine import return_heap
 
@@ -203,7 +203,7 @@ print(before - resident_kb())
 @pytest.mark.skipif(sys.platform != "linux", reason="of glibc alone")
 def test_what_was_freed_goes_back_to_the_system():
     given_kb = subprocess.run(
-        [sys.executable, "-c", THREAD_THAT_FREES],
+        [sys.executable, "-c", FREEING],
         capture_output=True,
         text=True,
         check=True,

@@ -20,6 +20,7 @@ class Small(ModelSpec):
     def __init__(self):
         super().__init__()
         self.layer = common_spec.LinearSpec()
+        self.conv = common_spec.Conv1DSpec()
 
     @property
     def name(self):
@@ -38,18 +39,23 @@ def stored(request, tmp_path):
     weight = rng.normal(size=(6, 8)).astype(np.float32)
     spec.layer.weight = weight.copy()  # quantized in place
     spec.layer.bias = rng.normal(size=6).astype(np.float32)
+    filters = rng.normal(size=(6, 8, 3)).astype(np.float32)
+    spec.conv.weight = filters.copy()
+    spec.conv.bias = np.zeros(6, np.float32)  # one like another would be an alias
     spec.validate()
     spec.optimize(quantization=request.param)
     spec._serialize(str(tmp_path / "model.bin"))
-    return weight, tmp_path / "model.bin"
+    return weight, filters, tmp_path / "model.bin"
 
 
 def test_weights_are_those_that_were_stored(stored):
-    weight, file = stored
+    weight, filters, file = stored
     read = read_weights(file, "layer/")
     assert read["weight"].dtype == read["bias"].dtype == np.float32
     # int8 has 127 levels on each side; float16 eleven bits.
     np.testing.assert_allclose(read["weight"], weight, atol=np.abs(weight).max() / 250)
+    found = read_weights(file, "conv/")["weight"]
+    np.testing.assert_allclose(found, filters, atol=np.abs(filters).max() / 250)
 
 
 def test_only_what_is_asked_for_is_read():
