@@ -36,8 +36,7 @@ def find_bounds(attention: Array, n_states: int, n_tokens: int) -> NDArray[np.in
     shares = (shares - around) / (shares.std(axis=1, keepdims=True) + LEAST)
     rows = shares[:, -n_tokens - 1 :]
     # One head after the other: a filter's windows are seven times as large as they.
-    likeness = sum(smooth(head) for head in rows) / len(rows)
-    return find_way(-likeness)
+    return find_way(-np.mean([smooth(head) for head in rows], axis=0))
 
 
 def smooth(shares: Array) -> Array:

@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=8,
         metavar="N",
-        help="turns heard side by side; more suit a GPU (default: %(default)s)",
+        help="turns that a GPU hears side by side (default: %(default)s)",
     )
     add(
         "--channels",
