@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 import time
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,7 +167,7 @@ class RayPool:
                 wait_for_applications_running=False,
             )
         try:
-            self._wait_until_running()
+            self._wait_until_running({self._name(kind) for kind in missing})
         except ClusterError:
             for kind in missing:  # or the next gateway would find them broken
                 self._serve.delete(self._name(kind), _blocking=False)
@@ -201,17 +202,25 @@ class RayPool:
             route_prefix=None,
         )
 
-    def _wait_until_running(self) -> None:
+    def _wait_until_running(self, new: Set[str]) -> None:
+        """Wait for all replicas of the new kinds, and for one of each other.
+
+        Of others some may have died with their node, and Ray Serve calls that failed.
+        """
         names = [self._name(kind) for kind in self._kinds]
         until_s = time.monotonic() + self._config.start_s
         while True:
-            there = self._serve.status().applications
-            states = [there[name].status.value for name in names if name in there]
-            if states == ["RUNNING"] * len(names):
+            found = self._serve.status().applications
+            there = {name: found[name] for name in names if name in found}
+            states = {name: one.status.value for name, one in there.items()}
+            if len(there) == len(names) and all(
+                states[name] == "RUNNING" or (name not in new and has_replica(one))
+                for name, one in there.items()
+            ):
                 return
-            is_late = time.monotonic() > until_s
-            if is_late or any(state in FATAL for state in states):
-                told = find_cause([there[name] for name in names if name in there])
+            is_fatal = any(states.get(name) in FATAL for name in new)
+            if is_fatal or time.monotonic() > until_s:
+                told = find_cause(list(there.values()))
                 raise ClusterError(
                     f"cluster: expected replicas within {self._config.start_s:g} s, "
                     f"got: {told}"
@@ -259,6 +268,12 @@ def join_cluster(config: ClusterConfig) -> tuple[Any, Any]:
     logging.getLogger("ray").setLevel(logging.WARNING)  # and ray.serve, which talks
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     return ray, serve
+
+
+def has_replica(application: Any) -> bool:
+    """Tell whether a replica of it runs, whatever became of others."""
+    deployments = application.deployments.values()
+    return any(one.replica_states.get("RUNNING", 0) > 0 for one in deployments)
 
 
 def find_cause(applications: list[Any]) -> str:
