@@ -124,6 +124,15 @@ class VadConfig:
         )
 
 
+INTERVALS = (
+    "first_partial_ms",
+    "wordless_interval_ms",
+    "partial_interval_ms",
+    "emotion_partial_ms",
+)
+"""Settings of `TurnConfig`: voice heard before something provisional is told."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnConfig:
     """When a turn starts, when it is judged in advance, and when it is over."""
@@ -143,12 +152,15 @@ class TurnConfig:
     onset_search_ms: int = setting(1000, "how far back a breath counts to a turn")
     max_turn_ms: int = setting(19_000, "a longer turn is cut at a quiet place")
     search_ms: int = setting(3000, "how far back that quiet place is looked for")
-    first_partial_ms: int = setting(224, "voice heard before the first partial")
+    first_partial_ms: int = setting(128, "voice heard before the first partial")
+    wordless_interval_ms: int = setting(
+        128, "voice heard between partials at least, while there are no words"
+    )
     emotion_partial_ms: int = setting(
         960, "voice heard before the first provisional emotion"
     )
     partial_interval_ms: int = setting(
-        480, "voice heard between partials; the second comes after half of it"
+        480, "voice heard between partials once there are words"
     )
 
     def __post_init__(self) -> None:
@@ -198,7 +210,7 @@ class TurnConfig:
             "turns.onset_search_ms: expected 0 to 2000",
             self.onset_search_ms,
         )
-        for name in ("first_partial_ms", "partial_interval_ms", "emotion_partial_ms"):
+        for name in INTERVALS:
             value = getattr(self, name)
             require(value >= 100, f"turns.{name}: expected at least 100", value)
 

@@ -54,6 +54,8 @@ class Partials:
         self._clock = clock
         self._running: int | None = None  # number of the turn they are about
         self._asked: dict[int, Asked] = {}  # by revision
+        self._asked_until: int | None = None  # end of what was last asked about
+        self._wants_emotion = True  # none was asked for in this turn
         self._shown_words = -1  # revision
         self._shown_emotion = -1  # revision
         self._prefix = StablePrefix()
@@ -64,6 +66,7 @@ class Partials:
         """A turn began to run; results of another one come too late."""
         self._running = turn
         self._asked.clear()
+        self._asked_until, self._wants_emotion = None, True
         self._shown_words = self._shown_emotion = -1
         self._prefix = StablePrefix()
         self._last_words = NO_WORDS
@@ -73,10 +76,12 @@ class Partials:
         self._running = None
 
     def ask(self, record: TurnHeard) -> Step:
-        """Ask for what has been heard so far."""
-        if not self._terms.has_partials:
-            return []
+        """Ask for what has been heard so far, unless that was asked lately."""
         audio, has_words = record.audio, self._degradation.asks_words
+        if not (self._terms.has_partials and self._is_due(audio)):
+            return []
+        self._asked_until = audio.end
+        self._wants_emotion &= not self._is_long_enough(audio)
         self._asked[record.revision] = Asked(audio, has_words)
         origin = self._origin(audio.turn, record.revision)
         return [self._terms.hear(origin, audio, has_words=has_words)]
@@ -109,6 +114,22 @@ class Partials:
         self._degradation.note_drop()
         return self._tell(before, time_ms)
 
+    def _is_due(self, audio: TurnAudio) -> bool:
+        if self._asked_until is None:
+            return True
+        interval = to_samples(self._terms.partial_interval_ms)
+        if audio.end - self._asked_until >= interval:
+            return True
+        if self._asked or self._degradation.left != "all":
+            return False  # more would only be overtaken
+        has_first_emotion = self._wants_emotion and self._is_long_enough(audio)
+        return has_first_emotion or not self._last_words.text
+
+    def _is_long_enough(self, audio: TurnAudio) -> bool:
+        """Whether so much voice is worth an emotion."""
+        voice = audio.end - audio.voice_start
+        return voice >= to_samples(self._terms.emotion_partial_ms)
+
     def _tell(self, before: events.PartialsLeft, time_ms: int) -> Step:
         left = self._degradation.left
         if left == before:
@@ -140,8 +161,7 @@ class Partials:
                     stable_chars=stable_chars,
                 )
             )
-        voice = audio.end - audio.voice_start
-        if voice >= to_samples(self._terms.emotion_partial_ms):
+        if self._is_long_enough(audio):
             # Who speaks may not be known yet: not whoever spoke before, as a rule.
             speaker = NOBODY if audio.speaker == AUTO else audio.speaker
             features = self._terms.heard(speaker, heard)

@@ -56,6 +56,7 @@ def open_session(
         language=start.language,
         has_partials=start.partials,
         modalities=start.modalities,
+        partial_interval_ms=settings.turns.partial_interval_ms,
         emotion_partial_ms=settings.turns.emotion_partial_ms,
         speakers=settings.speakers,
         spread=load_spread(),

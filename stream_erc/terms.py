@@ -21,6 +21,8 @@ class SessionTerms:
         language: Of the speech; None for the setting's.
         has_partials: Whether provisional results are wanted.
         modalities: What the model may use, of "audio" and "text".
+        partial_interval_ms: Voice heard between provisional results, once there are
+            words.
         emotion_partial_ms: Voice heard before the first provisional emotion.
         speakers: How speakers are told apart by voice.
         spread: Of voiceprints.
@@ -30,6 +32,7 @@ class SessionTerms:
     language: str | None
     has_partials: bool
     modalities: tuple[str, ...]
+    partial_interval_ms: int
     emotion_partial_ms: int
     speakers: SpeakerConfig
     spread: Spread

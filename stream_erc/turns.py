@@ -30,6 +30,9 @@ FLOOR_DB = -90.0  # the least noise floor assumed: that of 16-bit audio, nearly
 ONSET_MARGIN_DB = 8.0  # see docs/decisions.md, "Where a turn starts"
 ONSET_GAP_SAMPLES = to_samples(320)
 
+OPENING_SAMPLES = to_samples(1500)
+"""Voice within which somebody may want more than one partial each interval."""
+
 TurnRecord = TurnStarted | TurnHeard | TurnPaused | TurnResumed | TurnEnded
 
 
@@ -46,6 +49,7 @@ class OpenTurn:
         is_paused: True once `TurnPaused` was given for this pause.
         completeness: Of what was said before this pause; None until that is known.
         revision: Number of the next provisional result.
+        due: Samples of voice after which it comes.
     """
 
     start: int
@@ -56,6 +60,7 @@ class OpenTurn:
     is_paused: bool = False
     completeness: Completeness | None = None
     revision: int = 0
+    due: int = 0
 
 
 class TurnBuilder:
@@ -190,13 +195,14 @@ class TurnBuilder:
         return records
 
     def _hear(self, turn: OpenTurn, now: int) -> list[TurnRecord]:
-        # The second comes after half an interval: the first often has no words yet.
-        intervals = max(0.0, turn.revision - 0.5)
-        due_ms = round(
-            self._config.first_partial_ms + intervals * self._config.partial_interval_ms
-        )
-        if now - turn.detected < to_samples(due_ms):
+        """Tell what was heard so far: often at first, `Partials` takes its pick."""
+        voice, config = now - turn.detected, self._config
+        if voice < max(turn.due, to_samples(config.first_partial_ms)):
             return []
+        is_opening = voice < OPENING_SAMPLES
+        turn.due = voice + to_samples(
+            config.wordless_interval_ms if is_opening else config.partial_interval_ms
+        )
         turn.revision += 1
         return [TurnHeard(self._audio(turn, now), turn.revision - 1)]
 

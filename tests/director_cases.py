@@ -38,6 +38,7 @@ from stream_erc.terms import SessionTerms
 from stream_erc.voiceprint import Spread
 
 FRAME = 512
+PARTIAL_INTERVAL_MS = 32  # each record of what was heard
 EMOTION_PARTIAL_MS = 320
 SPEAKERS = SpeakerConfig(short_ms=64)
 SPREAD = Spread(np.ones(2, np.float32), np.ones(2, np.float32))
@@ -102,6 +103,7 @@ class Client:
             "language": None,
             "has_partials": True,
             "modalities": ("audio", "text"),
+            "partial_interval_ms": PARTIAL_INTERVAL_MS,
             "emotion_partial_ms": EMOTION_PARTIAL_MS,
             "speakers": SPEAKERS,
             "spread": SPREAD,

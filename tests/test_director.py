@@ -190,6 +190,35 @@ def test_an_emotion_needs_more_voice_than_words_do():
     assert [p.revision for p in client.of(events.EmotionPartial)] == [1]
 
 
+def test_while_there_are_no_words_each_answer_brings_the_next_question():
+    script = Script().start().hear(10)  # of so many frames nothing is understood
+    client = Client(partial_interval_ms=1000).hear(*script.placed)
+    client.hear(script.hear(1).placed[-1])
+    assert len(client.waiting) == 1  # more would only be overtaken
+    client.answer_all().hear(script.hear(1).placed[-1])
+    assert len(client.waiting) == 1
+    assert [
+        words.revision for words in client.answer_all().of(events.TranscriptPartial)
+    ] == [2]
+
+
+def test_once_there_are_words_an_interval_passes_before_they_are_asked_again():
+    script = Script().start().hear(3).hear(2).hear(3)
+    client = Client(partial_interval_ms=160)
+    for placed in script.placed:
+        client.hear(placed).answer_all()
+    assert [words.revision for words in client.of(events.TranscriptPartial)] == [0, 2]
+
+
+def test_the_first_emotion_waits_for_no_interval():
+    script = Script().start().hear(5).hear(6).hear(5)
+    client = Client(partial_interval_ms=480)
+    for placed in script.placed:
+        client.hear(placed).answer_all()
+    assert [words.revision for words in client.of(events.TranscriptPartial)] == [0, 1]
+    assert [one.revision for one in client.of(events.EmotionPartial)] == [1]
+
+
 def test_partials_rest_on_the_context_and_never_enter_it():
     script = Script().add_context().start().hear(20)
     client = Client().hear(*script.placed).answer_all()
