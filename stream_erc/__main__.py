@@ -14,9 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .admission import Admission, hash_token, make_token, require_name
-from .command_line import make_parser
+from .command_line import read_options
 from .config import Settings
-from .errors import StreamErcError, reason
+from .errors import ConfigError, StreamErcError, reason
 from .health import ask
 from .logs import fields, open_log
 from .machine import give_way, usable_cores
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Its exit code: 0, 1 for a server that is not well or a recording that failed,
         or 2 for what cannot start.
     """
-    options = make_parser().parse_args(arguments)
+    options = read_options(arguments)
     try:
         if options.command == "token":
             print_token(options.name)
@@ -91,7 +91,17 @@ def serve(options: argparse.Namespace) -> None:
     log.info("models are loaded", extra=fields(stage="load", ms=round(load_s * 1000)))
     server = Server(settings, admission, models, vad)
     server.metrics.model_load.set(load_s)
-    if not asyncio.run(server.run()):
+    try:
+        has_ended = asyncio.run(server.run())
+    except OSError as error:
+        at = f"{settings.server.host}:{settings.server.port}"
+        number = error.errno or 0
+        told = os.strerror(number) if number > 0 else reason(error)
+        raise ConfigError(
+            "server.host, server.port: expected an address of this machine on which "
+            f"nobody listens yet, got {at}: {told}"
+        ) from error
+    if not has_ended:
         log.warning("a model still works on something; it is left")
         logging.shutdown()
         os._exit(0)  # an orderly exit would wait for its thread, or crash in it

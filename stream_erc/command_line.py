@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -43,6 +44,16 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Leave with exit code 2."""
         self.exit(2, f"stream-erc: {message}; `{self.prog} --help` lists all\n")
+
+
+def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; leave with exit code 2 where something is not known."""
+    parser = make_parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.prog = f"{parser.prog} {options.command}"  # whose help has the others
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return options
 
 
 def make_parser() -> argparse.ArgumentParser:

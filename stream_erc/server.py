@@ -126,8 +126,9 @@ class Server:
             loop.add_signal_handler(signal.SIGHUP, self._admit_anew, listening, group)
             host, port = listening.sockets[0].getsockname()[:2]
             name = f"[{host}]" if ":" in host else host
-            scheme = "wss" if self._admission.tls else "ws"
-            print(f"listening on {scheme}://{name}:{port}{events.PATH}", flush=True)
+            tls = "s" * bool(self._admission.tls)
+            print(f"listening on ws{tls}://{name}:{port}{events.PATH}", flush=True)
+            print(f"for a browser: http{tls}://{name}:{port}/", flush=True)
             await stop.wait()
             await self._say_goodbye(listening)
             lag.cancel()

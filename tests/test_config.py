@@ -271,7 +271,9 @@ def test_a_bad_setting_is_one_line_on_stderr_and_exit_code_2(capfd, option, valu
 def test_an_option_cannot_be_shortened(capsys):
     with pytest.raises(SystemExit):
         main(["serve", "--turns.end_silence_m", "700"])
-    assert "unrecognized arguments: --turns.end_silence_m" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "unrecognized arguments: --turns.end_silence_m" in told
+    assert "`stream-erc serve --help` lists all" in told
 
 
 @pytest.mark.parametrize(

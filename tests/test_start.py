@@ -145,7 +145,8 @@ def test_every_command_tells_the_version_that_is_installed(command, capsys):
 def test_a_port_in_use_stops_the_start_with_one_line():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert tells(refused_process("--port", port), port, "in use")
+        told = refused_process("--port", port)
+        assert tells(told, "server.port", f"got 127.0.0.1:{port}: ", "in use")
 
 
 def test_a_damaged_model_stops_the_process_with_one_line(model):
