@@ -192,6 +192,7 @@ def open_network(
     return network, {
         code: Tokenizer(file, multilingual=True, task="transcribe", language=code)
         for code in _LANGUAGE_CODES
+        if file.token_to_id(f"<|{code}|>") is not None  # a newer model may know it
     }
 
 

