@@ -86,13 +86,15 @@ class RayPool:
             Kind("understand", "understanding", UnderstandingReplica, understand),
         )
         self._handles: dict[str, Any] = {}
-        self._ray, self._serve = join_cluster(self._config)
+        self._ray, self._serve, grpc = join_cluster(self._config)
+        self._lost = (
+            self._ray.exceptions.RayError,
+            self._serve.exceptions.RayServeException,
+            grpc.RpcError,
+        )
         try:
             self._start(settings)
-            self._handles = {
-                kind.desk: self._serve.get_app_handle(self._name(kind))
-                for kind in self._kinds
-            }
+            self._handles = {kind.desk: self._handle(kind) for kind in self._kinds}
             heard, understood = (self._describe(kind) for kind in self._kinds)
             require_match(understood.voice_size, heard.voice_size)
         except BaseException:
@@ -133,17 +135,16 @@ class RayPool:
         self._ray.shutdown()
 
     async def _call(self, desk: str, method: str, *arguments: object) -> Any:
-        errors = (
-            self._ray.exceptions.RayError,
-            self._serve.exceptions.RayServeException,
-        )
         response = None
         try:
             response = getattr(self._handles[desk], method).remote(*arguments)
             return await response
-        except errors as error:
+        except self._lost as error:
             raise Unanswered(type(error).__name__) from None
         except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and not task.cancelling():
+                raise Unanswered("the replica stops") from None
             if response is not None:
                 response.cancel()  # nobody needs to compute it
             raise
@@ -152,6 +153,15 @@ class RayPool:
 
     def _name(self, kind: Kind) -> str:
         return f"{self._config.pool}.{kind.desk}"
+
+    def _handle(self, kind: Kind) -> Any:
+        """Give what asks replicas: straight to their sockets, in one message each way.
+
+        By reference, as is usual, calls are tasks of Ray, which take twice as long:
+        several messages, and what has more than 100 KB lies in its store between.
+        """
+        handle = self._serve.get_app_handle(self._name(kind))
+        return handle.options(_by_reference=False)
 
     def _start(self, settings: Settings) -> None:
         """Start the kinds that are not there; wait until all run."""
@@ -240,7 +250,7 @@ class RayPool:
                 .describe.remote()
                 .result(timeout_s=DESCRIBE_TIMEOUT_S)
             )
-        except (self._ray.exceptions.RayError, TimeoutError) as error:
+        except (*self._lost, TimeoutError) as error:
             raise ClusterError(
                 f"cluster.pool: expected an answer of {name}, got: "
                 f"{type(error).__name__}"
@@ -256,18 +266,18 @@ class RayPool:
         return profile
 
 
-def join_cluster(config: ClusterConfig) -> tuple[Any, Any]:
-    """Join the cluster, or start one; give the modules of Ray and Ray Serve.
+def join_cluster(config: ClusterConfig) -> list[Any]:
+    """Join the cluster, or start one; give the modules of Ray, Ray Serve and gRPC.
 
     Raises:
         ConfigError: If Ray is not installed.
         ClusterError: If it cannot be joined.
     """
-    ray, serve = import_ray("engine.kind", "ray", "ray.serve")
-    join_ray(ray, config.address, object_store_memory=STORE_BYTES)
+    modules = import_ray("engine.kind", "ray", "ray.serve", "grpc")
+    join_ray(modules[0], config.address, object_store_memory=STORE_BYTES)
     logging.getLogger("ray").setLevel(logging.WARNING)  # and ray.serve, which talks
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    return ray, serve
+    return modules
 
 
 def has_replica(application: Any) -> bool:
