@@ -31,6 +31,15 @@ class Nodes:
         """Add a node; waits until it is there."""
         await self._tell(f"add {n_cpus}")
 
+    async def starve(self, n_cpus: int, n_bytes: int) -> None:
+        """Add a node that kills its workers for want of memory.
+
+        Args:
+            n_cpus: As Ray counts them.
+            n_bytes: So much more of the machine's memory must be in use for that.
+        """
+        await self._tell(f"starve {n_cpus} {n_bytes}")
+
     async def kill(self, number: int) -> None:
         """Kill a node, by the order in which they were added; the head is 0."""
         await self._tell(f"kill {number}")

@@ -13,6 +13,7 @@ from typing import Any
 from .errors import ClusterError, ConfigError
 
 KNOCK_TIMEOUT_S = 5.0
+REPEAT_S = 60.0
 
 
 def import_ray(setting: str, *names: str) -> list[Any]:
@@ -56,10 +57,9 @@ def join_ray(ray: Any, address: str, **own: Any) -> None:
             **({} if address else own),
         )
     except Exception as error:  # what it raises has no other base class
-        told = str(error).strip().splitlines()
+        told = " ".join(str(error).split())
         raise ClusterError(
-            f"cluster.address: expected a Ray cluster at {where!r}, "
-            f"got: {' '.join(told)[:400]}"
+            f"cluster.address: expected a Ray cluster at {where!r}, got: {told[:400]}"
         ) from error
 
 
@@ -72,3 +72,30 @@ def knock(address: str) -> None:
     host, _, port = address.rpartition(":")
     if host:
         socket.create_connection((host, int(port)), KNOCK_TIMEOUT_S).close()
+
+
+class Terse(logging.Filter):
+    """Of each record the first line, and the same line once a minute.
+
+    When a node kills a replica for want of memory, Ray tells in forty lines, command
+    lines of other programs among them, many times until the replica is replaced.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told_s: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Shorten a record; tell whether it is new."""
+        line = record.getMessage().partition("\n")[0]
+        now_s = record.created
+        self._told_s = {
+            told: since_s
+            for told, since_s in self._told_s.items()
+            if now_s - since_s < REPEAT_S
+        }
+        is_new = line not in self._told_s
+        if is_new:
+            self._told_s[line] = now_s
+        record.msg, record.args = line, None
+        return is_new

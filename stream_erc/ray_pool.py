@@ -20,7 +20,7 @@ from .context import Context
 from .engine import Request, Result, require_match
 from .errors import ClusterError
 from .fingerprint import fingerprint_hearing, fingerprint_understanding
-from .ray_cluster import import_ray, join_ray
+from .ray_cluster import Terse, import_ray, join_ray
 from .remote import Unanswered
 from .replicas import (
     Call,
@@ -43,7 +43,9 @@ WAITING_AT_ONE = 64
 LOOK_S = 0.2
 DESCRIBE_TIMEOUT_S = 20.0
 FATAL = ("DEPLOY_FAILED", "UNHEALTHY")
-CAUSE = re.compile(r"\b(?:ModelError|ConfigError): (?P<told>.+)")
+CAUSE = re.compile(
+    r"(?:\b(?:ModelError|ConfigError): |(?=\d+ worker\(s\) were killed))(?P<told>.+)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +252,7 @@ class RayPool:
                 .describe.remote()
                 .result(timeout_s=DESCRIBE_TIMEOUT_S)
             )
-        except (*self._lost, TimeoutError) as error:
+        except Exception as error:  # to read another version's answer may raise any
             raise ClusterError(
                 f"cluster.pool: expected an answer of {name}, got: "
                 f"{type(error).__name__}"
@@ -275,8 +277,11 @@ def join_cluster(config: ClusterConfig) -> list[Any]:
     """
     modules = import_ray("engine.kind", "ray", "ray.serve", "grpc")
     join_ray(modules[0], config.address, object_store_memory=STORE_BYTES)
-    logging.getLogger("ray").setLevel(logging.WARNING)  # and ray.serve, which talks
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    logging.getLogger("ray").setLevel(logging.WARNING)
+    serve_log = logging.getLogger("ray.serve")  # it talks, in a form of its own
+    serve_log.setLevel(logging.WARNING)
+    serve_log.handlers = logging.getLogger().handlers
+    serve_log.addFilter(Terse())
     return modules
 
 
@@ -287,7 +292,7 @@ def has_replica(application: Any) -> bool:
 
 
 def find_cause(applications: list[Any]) -> str:
-    """Say in a line why applications do not run; an error of ours, where there is."""
+    """Say in a line why applications do not run: our own error, or want of memory."""
     told = [
         message
         for application in applications

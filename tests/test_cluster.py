@@ -5,6 +5,7 @@ Runs with an interpreter that has Ray: this one, or `build/cluster`, made once.
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 from contextlib import asynccontextmanager
@@ -49,6 +50,12 @@ TWO = [
 ]
 N_SESSIONS = 8
 PARTITION_S = 20.0
+SPARE_BYTES = 4_000_000_000  # what both nodes, gateway and replicas take, and more
+GULP = b"\1" * 200_000_000
+ANOTHER_RAY = (  # the same one under another name: two are not installed
+    "import ray, sys; ray.__version__ = '2.0.0'; "
+    "from stream_erc.__main__ import main; sys.exit(main())"
+)
 SCRIPT = [join(clip(name), silence(0.8)) for name in (ANGRY, SAD, CUTTER)]
 
 
@@ -92,7 +99,7 @@ def assert_whole(heard, expected):
     assert agree(results(heard), expected, 1e-4)
 
 
-async def hold_sessions(url, expected, disturb):
+async def hold_sessions(url, expected, disturb, n_sessions=N_SESSIONS):
     """Hold sessions, all at once; disturb once the first final is told."""
 
     async def hold():
@@ -100,7 +107,7 @@ async def hold_sessions(url, expected, disturb):
         assert_whole(heard, expected)
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(N_SESSIONS):
+        for _ in range(n_sessions):
             group.create_task(hold())
         await until_finals(url, 1)
         await disturb()
@@ -212,6 +219,60 @@ async def test_nodes_die_and_come_and_a_second_gateway_joins(python):
         assert "cluster.pool: expected stream-erc.hear" in other
 
 
+async def test_a_node_out_of_memory_costs_replicas_and_no_final(python):
+    if spare_bytes() < 2 * SPARE_BYTES:
+        pytest.skip(f"wants {2 * SPARE_BYTES / 1e9:g} GB of memory to spare")
+    alone = await hear_alone(SCRIPT)
+    async with keep_nodes(python, 1, 4) as nodes:
+        await nodes.starve(4, SPARE_BYTES)
+        address = ["--address", nodes.address, "--asr.workers=2"]
+        address += ["--cluster.hearing_cpus=3", "--cluster.understanding_cpus=0.5"]
+        async with ray_server(python, *TWO, *address) as server:
+            hearing = find_replicas(nodes.pid, "hear")
+
+            async def eat():
+                eaten = []
+                while set(hearing) <= set(find_replicas(nodes.pid, "hear")):
+                    assert len(eaten) * len(GULP) < 2 * SPARE_BYTES
+                    eaten.append(bytearray(GULP))
+                    await asyncio.sleep(0.2)  # the node looks four times a second
+                told = await asyncio.to_thread(page, server.url, "/readyz")
+                assert told == (200, "ready\n")  # the other node has one of each
+
+            await hold_sessions(server.url, alone, eat, n_sessions=2)
+            log = stderr_of(server.pid)
+            told = [line for line in log.splitlines() if "low on memory" in line]
+            assert len(told) <= 2  # one for each replica that was being asked
+            assert "COMMAND" not in log  # those of other programs
+
+
+async def test_a_node_without_memory_stops_the_start_with_one_line(python):
+    async with keep_nodes(python, 1) as nodes:
+        await nodes.starve(4, 0)
+        told = await asyncio.to_thread(refused, python, "--address", nodes.address)
+        assert "were killed due to the node running low on memory" in told
+
+
+def stderr_of(pid):
+    """What a process has told so far; its stderr is a file."""
+    return Path(f"/proc/{pid}/fd/2").read_text()
+
+
+def spare_bytes():
+    """How much memory the machine has to give."""
+    [line] = re.findall(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
+    return int(line) * 1024
+
+
+async def test_another_ray_stops_the_start_with_one_line(python):
+    async with keep_nodes(python, 1) as nodes:
+        told = await asyncio.to_thread(
+            refused, python, "--address", nodes.address, program=("-c", ANOTHER_RAY)
+        )
+        assert "got: Version mismatch: The cluster was started with: Ray: " in told
+        assert "Ray: 2.0.0" in told
+
+
 def test_no_cluster_at_the_address_stops_the_start_with_one_line(python):
     told = refused(python, "--address", "127.0.0.1:9")
     assert "cluster.address: expected a Ray cluster at '127.0.0.1:9'" in told
@@ -222,10 +283,10 @@ def test_no_room_for_replicas_stops_the_start_with_one_line(python):
     assert "cluster: expected replicas within 20 s" in told
 
 
-def refused(python, *arguments):
+def refused(python, *arguments, program=("-m", "stream_erc")):
     """Start the gateway, which must end before a socket opens; give its line."""
     done = subprocess.run(
-        [python, "-m", "stream_erc", "serve", "--engine", "ray", *arguments],
+        [python, *program, "serve", "--engine", "ray", *arguments],
         capture_output=True,
         text=True,
         timeout=START_S,

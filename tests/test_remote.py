@@ -4,6 +4,7 @@ A scripted pool stands in for Ray; `test_cluster` has the real one.
 """
 
 import asyncio
+import logging
 import shutil
 import sys
 import threading
@@ -25,6 +26,7 @@ from stream_erc.errors import ConfigError, ModelError
 from stream_erc.fingerprint import fingerprint_hearing, fingerprint_understanding
 from stream_erc.flow import TurnFeatures
 from stream_erc.lanes import Desk
+from stream_erc.ray_cluster import Terse
 from stream_erc.ray_pool import find_cause, join_cluster
 from stream_erc.remote import RemoteEngine, Unanswered
 from stream_erc.replicas import (
@@ -333,8 +335,24 @@ def test_what_a_replica_died_of_is_told_in_a_line():
 
     error = "Traceback\n  ...\nstream_erc.errors.ModelError: a: expected b, got c\nx"
     assert find_cause([Told(""), Told("failed", Told(error))]) == "a: expected b, got c"
+    killed = "x: '2 worker(s) were killed due to the node running low on memory.\nx'"
+    assert find_cause([Told(killed)]).startswith("2 worker(s) were killed")
     assert find_cause([Told("", Told("no room\nfor 64 cores\n"))]) == "for 64 cores"
     assert find_cause([]) == "nothing"
+
+
+def test_of_what_ray_logs_the_first_line_is_told_once_a_minute():
+    def tell(at_s, *arguments):
+        record = logging.LogRecord(
+            "ray", 30, "", 0, "%s died\nand so on", arguments, None
+        )
+        record.created = at_s
+        return terse.filter(record) and record.getMessage()
+
+    terse = Terse()
+    told = [tell(0.0, "a"), tell(1.0, "a"), tell(2.0, "b"), tell(59.9, "a")]
+    assert told == ["a died", False, "b died", False]
+    assert tell(60.0, "a") == "a died"
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):
