@@ -137,19 +137,11 @@ class RayPool:
         self._ray.shutdown()
 
     async def _call(self, desk: str, method: str, *arguments: object) -> Any:
-        response = None
         try:
             response = getattr(self._handles[desk], method).remote(*arguments)
-            return await response
+            return await receive(response)
         except self._lost as error:
             raise Unanswered(type(error).__name__) from None
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and not task.cancelling():
-                raise Unanswered("the replica stops") from None
-            if response is not None:
-                response.cancel()  # nobody needs to compute it
-            raise
 
     # --- at the start -----------------------------------------------------------
 
@@ -266,6 +258,22 @@ class RayPool:
                 f"name (--cluster.pool), or delete those"
             )
         return profile
+
+
+async def receive(response: Any) -> Any:
+    """Wait for an answer; who is cancelled meanwhile cancels the call.
+
+    Raises:
+        Unanswered: If the replica has cancelled it, as one does that stops.
+    """
+    try:
+        return await response
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and not task.cancelling():
+            raise Unanswered("the replica stops") from None
+        response.cancel()  # nobody needs to compute it
+        raise
 
 
 def join_cluster(config: ClusterConfig) -> list[Any]:

@@ -27,7 +27,7 @@ from stream_erc.fingerprint import fingerprint_hearing, fingerprint_understandin
 from stream_erc.flow import TurnFeatures
 from stream_erc.lanes import Desk
 from stream_erc.ray_cluster import Terse
-from stream_erc.ray_pool import find_cause, join_cluster
+from stream_erc.ray_pool import find_cause, join_cluster, receive
 from stream_erc.remote import RemoteEngine, Unanswered
 from stream_erc.replicas import (
     Call,
@@ -325,6 +325,25 @@ def test_a_replica_without_the_model_does_not_start(tmp_path):
 def test_the_shipped_model_is_found_where_the_product_is():
     assert pack(Settings()).emotion.model == ""
     assert unpack(pack(Settings())).emotion.model == str(DEFAULT_MODEL)
+
+
+async def test_a_replica_that_cancels_a_call_has_not_cancelled_who_asks():
+    class Response(asyncio.Future):  # Ray's have `cancel`, too
+        is_given_up = False
+
+        def cancel(self, msg=None):
+            self.is_given_up = True
+            return super().cancel(msg)
+
+    stopped = Response()
+    stopped.set_exception(asyncio.CancelledError())
+    with pytest.raises(Unanswered, match="the replica stops"):
+        await receive(stopped)
+    slow = Response()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.0):
+            await receive(slow)
+    assert slow.is_given_up
 
 
 def test_what_a_replica_died_of_is_told_in_a_line():
