@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_erc.errors import ClusterError, ConfigError, StreamErcError, reason
-from stream_erc.ray_cluster import import_ray, join_ray
+from stream_erc.ray_cluster import find_reason, import_ray, join_ray
 from stream_erc.version import VERSION
 
 from .engines import Item, Make, Result, try_item
@@ -86,10 +86,10 @@ class RayEngine:
         except self._errors.RayTaskError:
             raise  # a bug in the work, with its traceback
         except self._errors.RayError as error:
-            told = str(error).strip().splitlines() or [type(error).__name__]
+            told = find_reason(str(error)) or type(error).__name__
             raise ClusterError(
                 f"cluster: expected workers that live, got after {n_done} of "
-                f"{len(items)}: {told[-1]}"
+                f"{len(items)}: {told}"
             ) from error
 
     def _answers(

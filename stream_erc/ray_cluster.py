@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 import socket
 from typing import Any
 
@@ -14,6 +15,7 @@ from .errors import ClusterError, ConfigError
 
 KNOCK_TIMEOUT_S = 5.0
 REPEAT_S = 60.0
+KILLED = re.compile(r"\d+ worker\(s\) were killed due to .+")
 
 
 def import_ray(setting: str, *names: str) -> list[Any]:
@@ -72,6 +74,13 @@ def knock(address: str) -> None:
     host, _, port = address.rpartition(":")
     if host:
         socket.create_connection((host, int(port)), KNOCK_TIMEOUT_S).close()
+
+
+def find_reason(told: str) -> str:
+    """Find the line in which Ray says why: want of memory, or else the last one."""
+    if found := KILLED.search(told):
+        return found[0]
+    return (told.strip().splitlines() or [""])[-1]
 
 
 class Terse(logging.Filter):

@@ -20,7 +20,7 @@ from .context import Context
 from .engine import Request, Result, require_match
 from .errors import ClusterError
 from .fingerprint import fingerprint_hearing, fingerprint_understanding
-from .ray_cluster import Terse, import_ray, join_ray
+from .ray_cluster import Terse, find_reason, import_ray, join_ray
 from .remote import Unanswered
 from .replicas import (
     Call,
@@ -43,9 +43,7 @@ WAITING_AT_ONE = 64
 LOOK_S = 0.2
 DESCRIBE_TIMEOUT_S = 20.0
 FATAL = ("DEPLOY_FAILED", "UNHEALTHY")
-CAUSE = re.compile(
-    r"(?:\b(?:ModelError|ConfigError): |(?=\d+ worker\(s\) were killed))(?P<told>.+)"
-)
+CAUSE = re.compile(r"\b(?:ModelError|ConfigError): (?P<told>.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,8 +298,8 @@ def has_replica(application: Any) -> bool:
 
 
 def find_cause(applications: list[Any]) -> str:
-    """Say in a line why applications do not run: our own error, or want of memory."""
-    told = [
+    """Say in a line why applications do not run; an error of ours, where there is."""
+    told = "\n".join(
         message
         for application in applications
         for message in (
@@ -309,8 +307,6 @@ def find_cause(applications: list[Any]) -> str:
             *(one.message for one in application.deployments.values()),
         )
         if message
-    ]
-    for message in told:
-        if found := CAUSE.search(message):
-            return found["told"]
-    return (told[-1].strip().splitlines() or [""])[-1] if told else "nothing"
+    )
+    found = CAUSE.search(told)
+    return found["told"] if found else find_reason(told) or "nothing"
