@@ -90,7 +90,7 @@ for recipe in $RECIPES; do
         vary class-weights --set dialogue.class_weights=0.5
     done
 done
-if [ "${1:-}" != --quick ]; then  # do other corpora help IEMOCAP's context?
+if [ "${1:-}" != --quick ]; then  # do other corpora help the context?
     others=(--set 'corpora.meld={auxiliary=true,batch=12}'
         --set 'corpora.ravdess={role="acted",auxiliary=true,batch=8}')
     first=$RUNS/results/variants-iemocap4/beside-others/seed-0
@@ -100,6 +100,11 @@ if [ "${1:-}" != --quick ]; then  # do other corpora help IEMOCAP's context?
         train variants-iemocap4 beside-others iemocap4 "$seed" "${others[@]}" \
             --start "$first" --first dialogue
     done
+    others=(--set 'corpora.iemocap={auxiliary=true,batch=6,labels=["neutral","sadness","joy","anger"]}')
+    train variants-meld beside-others meld 0 "${others[@]}" \
+        --start "$RUNS/results/labels-meld/labels-all/seed-0" --first voices
+    train variants-meld beside-others meld 1 "${others[@]}" \
+        --start "$RUNS/results/variants-meld/beside-others/seed-0" --first dialogue
 fi
 
 # --- the served models -------------------------------------------------------------
