@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from .admission import Admission, hash_token, make_token, require_name
 from .command_line import read_options
 from .config import Settings
-from .errors import ConfigError, StreamErcError, reason
+from .errors import StreamErcError, reason
 from .health import ask
 from .logs import fields, open_log
 from .machine import give_way, usable_cores
@@ -91,17 +91,7 @@ def serve(options: argparse.Namespace) -> None:
     log.info("models are loaded", extra=fields(stage="load", ms=round(load_s * 1000)))
     server = Server(settings, admission, models, vad)
     server.metrics.model_load.set(load_s)
-    try:
-        has_ended = asyncio.run(server.run())
-    except OSError as error:
-        at = f"{settings.server.host}:{settings.server.port}"
-        number = error.errno or 0
-        told = os.strerror(number) if number > 0 else reason(error)
-        raise ConfigError(
-            "server.host, server.port: expected an address of this machine on which "
-            f"nobody listens yet, got {at}: {told}"
-        ) from error
-    if not has_ended:
+    if not asyncio.run(server.run()):
         log.warning("a model still works on something; it is left")
         logging.shutdown()
         os._exit(0)  # an orderly exit would wait for its thread, or crash in it

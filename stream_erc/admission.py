@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import os
 import re
 import secrets
 import ssl
@@ -268,3 +269,13 @@ def leave_out_request(record: logging.LogRecord) -> bool:
     if record.msg == "opening handshake failed":
         record.exc_info = None
     return True
+
+
+def tell_address(config: ServerConfig, error: OSError) -> ConfigError:
+    """Say that nothing can listen on the address of the settings."""
+    number = error.errno or 0  # asyncio's own message has a tuple for the address
+    told = os.strerror(number) if number > 0 else reason(error)
+    return ConfigError(
+        "server.host, server.port: expected an address of this machine on which "
+        f"nobody listens yet, got {config.host}:{config.port}: {told}"
+    )

@@ -153,14 +153,14 @@ class TurnConfig:
     max_turn_ms: int = setting(19_000, "a longer turn is cut at a quiet place")
     search_ms: int = setting(3000, "how far back that quiet place is looked for")
     first_partial_ms: int = setting(128, "voice heard before the first partial")
+    partial_interval_ms: int = setting(512, "voice heard between partials")
     wordless_interval_ms: int = setting(
-        128, "voice heard between partials at least, while there are no words"
+        128,
+        "the same, while there are no words and for the first emotion; in the first "
+        "1.5 s of voice",
     )
     emotion_partial_ms: int = setting(
         960, "voice heard before the first provisional emotion"
-    )
-    partial_interval_ms: int = setting(
-        480, "voice heard between partials once there are words"
     )
 
     def __post_init__(self) -> None:

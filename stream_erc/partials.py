@@ -18,6 +18,10 @@ from .wording import emotion_partial
 LIFE_S = 1.0
 """A partial that waits longer in its lane is overtaken by the next."""
 
+OPENING_SAMPLES = to_samples(1500)
+"""Voice after which nobody is asked more than once an interval: what has no words by
+then, such as laughter, seldom gets any, and costs more the longer it lasts."""
+
 NOBODY = ""
 """A speaker of whom nothing is remembered: no name is empty."""
 
@@ -110,6 +114,7 @@ class Partials:
         if origin.turn != self._running:
             return []
         self._asked.pop(origin.revision, None)
+        self._wants_emotion = self._shown_emotion < 0
         before = self._degradation.left
         self._degradation.note_drop()
         return self._tell(before, time_ms)
@@ -122,6 +127,8 @@ class Partials:
             return True
         if self._asked or self._degradation.left != "all":
             return False  # more would only be overtaken
+        if audio.voiced_samples > OPENING_SAMPLES:
+            return False
         has_first_emotion = self._wants_emotion and self._is_long_enough(audio)
         return has_first_emotion or not self._last_words.text
 

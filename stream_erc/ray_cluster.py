@@ -107,4 +107,9 @@ class Terse(logging.Filter):
         if is_new:
             self._told_s[line] = now_s
         record.msg, record.args = line, None
+        record.exc_info = record.exc_text = record.stack_info = None
         return is_new
+
+
+TERSE = Terse()
+"""One for all, so that a second gateway of this process adds none."""

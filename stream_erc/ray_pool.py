@@ -1,7 +1,7 @@
 """Settings -> a pool of replicas on Ray Serve, found or started.
 
-Ray carries calls by its own transport, which unpickles what comes: a cluster's network
-must be private; see `docs/security.md`.
+Calls go to the replicas by gRPC; both sides unpickle what comes, so a cluster's network
+must be private: see `docs/security.md`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from .context import Context
 from .engine import Request, Result, require_match
 from .errors import ClusterError
 from .fingerprint import fingerprint_hearing, fingerprint_understanding
-from .ray_cluster import Terse, find_reason, import_ray, join_ray
+from .ray_cluster import TERSE, find_reason, import_ray, join_ray
 from .remote import Unanswered
 from .replicas import (
     Call,
@@ -35,7 +35,7 @@ from .version import VERSION
 log = logging.getLogger(__name__)
 
 STORE_BYTES = 100_000_000
-"""Shared memory of a Ray of our own; requests of one kind take a few MB."""
+"""Shared memory of a Ray of our own: near the least, as calls do not lie in it."""
 
 WAITING_AT_ONE = 64
 """Requests at one replica; behind them they would wait without lanes."""
@@ -86,12 +86,7 @@ class RayPool:
             Kind("understand", "understanding", UnderstandingReplica, understand),
         )
         self._handles: dict[str, Any] = {}
-        self._ray, self._serve, grpc = join_cluster(self._config)
-        self._lost = (
-            self._ray.exceptions.RayError,
-            self._serve.exceptions.RayServeException,
-            grpc.RpcError,
-        )
+        self._ray, self._serve = join_cluster(self._config)
         try:
             self._start(settings)
             self._handles = {kind.desk: self._handle(kind) for kind in self._kinds}
@@ -135,11 +130,8 @@ class RayPool:
         self._ray.shutdown()
 
     async def _call(self, desk: str, method: str, *arguments: object) -> Any:
-        try:
-            response = getattr(self._handles[desk], method).remote(*arguments)
-            return await receive(response)
-        except self._lost as error:
-            raise Unanswered(type(error).__name__) from None
+        ask = getattr(self._handles[desk], method).remote
+        return await receive(lambda: ask(*arguments))
 
     # --- at the start -----------------------------------------------------------
 
@@ -242,13 +234,13 @@ class RayPool:
                 .describe.remote()
                 .result(timeout_s=DESCRIBE_TIMEOUT_S)
             )
+            got = (profile.version, profile.fingerprint[:12])
         except Exception as error:  # to read another version's answer may raise any
             raise ClusterError(
                 f"cluster.pool: expected an answer of {name}, got: "
-                f"{type(error).__name__}"
+                f"{type(error).__name__}: {find_reason(str(error))}"
             ) from error
         wanted = (VERSION, kind.fingerprint[:12])
-        got = (profile.version, profile.fingerprint[:12])
         if wanted != got:
             raise ClusterError(
                 f"cluster.pool: expected {name} to be of stream-erc {wanted[0]} with "
@@ -258,37 +250,44 @@ class RayPool:
         return profile
 
 
-async def receive(response: Any) -> Any:
-    """Wait for an answer; who is cancelled meanwhile cancels the call.
+async def receive(ask: Callable[[], Any]) -> Any:
+    """Ask a replica, and wait for the answer; who is cancelled cancels the call.
 
     Raises:
-        Unanswered: If the replica has cancelled it, as one does that stops.
+        Unanswered: If none comes. The replica may have cancelled it, as one does that
+            stops; what else is raised has no common base class.
     """
+    response = None
     try:
+        response = ask()
         return await response
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is not None and not task.cancelling():
             raise Unanswered("the replica stops") from None
-        response.cancel()  # nobody needs to compute it
+        if response is not None:
+            response.cancel()  # nobody needs to compute it
         raise
+    except Exception as error:
+        raise Unanswered(type(error).__name__) from None
 
 
-def join_cluster(config: ClusterConfig) -> list[Any]:
-    """Join the cluster, or start one; give the modules of Ray, Ray Serve and gRPC.
+def join_cluster(config: ClusterConfig) -> tuple[Any, Any]:
+    """Join the cluster, or start one; give the modules of Ray and Ray Serve.
 
     Raises:
         ConfigError: If Ray is not installed.
         ClusterError: If it cannot be joined.
     """
-    modules = import_ray("engine.kind", "ray", "ray.serve", "grpc")
-    join_ray(modules[0], config.address, object_store_memory=STORE_BYTES)
+    # gRPC is Ray Serve's way to replicas, and one of Ray's extras brings it.
+    ray, serve, _ = import_ray("engine.kind", "ray", "ray.serve", "grpc")
+    join_ray(ray, config.address, object_store_memory=STORE_BYTES)
     logging.getLogger("ray").setLevel(logging.WARNING)
     serve_log = logging.getLogger("ray.serve")  # it talks, in a form of its own
     serve_log.setLevel(logging.WARNING)
-    serve_log.handlers = logging.getLogger().handlers
-    serve_log.addFilter(Terse())
-    return modules
+    serve_log.handlers = list(logging.getLogger().handlers)  # Ray may clear its own
+    serve_log.addFilter(TERSE)
+    return ray, serve
 
 
 def has_replica(application: Any) -> bool:

@@ -8,6 +8,7 @@ import signal
 import time
 from asyncio import FIRST_COMPLETED
 from collections.abc import Awaitable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from urllib.parse import parse_qs
 
 from websockets.asyncio.server import Server as Listening
@@ -18,7 +19,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from . import events, pages
-from .admission import Admission, network_of, open_wire_log
+from .admission import Admission, network_of, open_wire_log, tell_address
 from .allowance import Allowances
 from .config import Settings
 from .engine import Models
@@ -91,7 +92,7 @@ class Server:
             Whether all threads have ended; False where a model still works.
 
         Raises:
-            OSError: If the address cannot be bound.
+            ConfigError: If the address cannot be bound.
         """
         try:
             await self._serve()
@@ -104,24 +105,12 @@ class Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._take_signal, stop)
-        config, limits = self._settings.server, self._settings.limits
-        async with (
-            serve(
-                self._accept,
-                config.host,
-                config.port,
-                ssl=self._admission.tls,
-                logger=open_wire_log(),
-                process_request=self._answer,
-                select_subprotocol=choose_subprotocol,
-                compression=None,  # PCM hardly shrinks; it costs 50 KiB a client
-                max_size=limits.max_frame_kib * 1024,
-                max_queue=8,
-                # The pong of a client that is held back waits behind its audio.
-                ping_timeout=PING_TIMEOUT_S,
-            ) as listening,
-            asyncio.TaskGroup() as group,
-        ):
+        async with AsyncExitStack() as stack:
+            try:
+                listening = await stack.enter_async_context(self._listen())
+            except OSError as error:
+                raise tell_address(self._settings.server, error) from error
+            group = await stack.enter_async_context(asyncio.TaskGroup())
             lag = group.create_task(self._measure_lag(), name="lag")
             loop.add_signal_handler(signal.SIGHUP, self._admit_anew, listening, group)
             host, port = listening.sockets[0].getsockname()[:2]
@@ -132,6 +121,24 @@ class Server:
             await stop.wait()
             await self._say_goodbye(listening)
             lag.cancel()
+
+    def _listen(self) -> AbstractAsyncContextManager[Listening]:
+        """Give what opens the socket."""
+        config, limits = self._settings.server, self._settings.limits
+        return serve(
+            self._accept,
+            config.host,
+            config.port,
+            ssl=self._admission.tls,
+            logger=open_wire_log(),
+            process_request=self._answer,
+            select_subprotocol=choose_subprotocol,
+            compression=None,  # PCM hardly shrinks; it costs 50 KiB a client
+            max_size=limits.max_frame_kib * 1024,
+            max_queue=8,
+            # The pong of a client that is held back waits behind its audio.
+            ping_timeout=PING_TIMEOUT_S,
+        )
 
     def _answer(
         self, connection: ServerConnection, request: Request

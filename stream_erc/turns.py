@@ -30,9 +30,6 @@ FLOOR_DB = -90.0  # the least noise floor assumed: that of 16-bit audio, nearly
 ONSET_MARGIN_DB = 8.0  # see docs/decisions.md, "Where a turn starts"
 ONSET_GAP_SAMPLES = to_samples(320)
 
-OPENING_SAMPLES = to_samples(1500)
-"""Voice within which somebody may want more than one partial each interval."""
-
 TurnRecord = TurnStarted | TurnHeard | TurnPaused | TurnResumed | TurnEnded
 
 
@@ -48,8 +45,8 @@ class OpenTurn:
         pause_start: One past the last voiced sample, while there is no voice.
         is_paused: True once `TurnPaused` was given for this pause.
         completeness: Of what was said before this pause; None until that is known.
-        revision: Number of the next provisional result.
-        due: Samples of voice after which it comes.
+        revision: How often it was told what was heard so far.
+        due: Samples of voice after which that is told again.
     """
 
     start: int
@@ -195,14 +192,11 @@ class TurnBuilder:
         return records
 
     def _hear(self, turn: OpenTurn, now: int) -> list[TurnRecord]:
-        """Tell what was heard so far: often at first, `Partials` takes its pick."""
+        """Tell what was heard so far, more often than `Partials` asks about it."""
         voice, config = now - turn.detected, self._config
         if voice < max(turn.due, to_samples(config.first_partial_ms)):
             return []
-        is_opening = voice < OPENING_SAMPLES
-        turn.due = voice + to_samples(
-            config.wordless_interval_ms if is_opening else config.partial_interval_ms
-        )
+        turn.due = voice + to_samples(config.wordless_interval_ms)
         turn.revision += 1
         return [TurnHeard(self._audio(turn, now), turn.revision - 1)]
 

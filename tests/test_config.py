@@ -10,6 +10,7 @@ import pytest
 from stream_erc.__main__ import main
 from stream_erc.command_line import make_parser
 from stream_erc.config import (
+    INTERVALS,
     AsrConfig,
     EmotionConfig,
     EngineConfig,
@@ -154,8 +155,7 @@ OUT_OF_RANGE = [
     (TurnConfig, {"max_turn_ms": 29_001}),
     (TurnConfig, {"search_ms": 0}),
     (TurnConfig, {"search_ms": 19_000}),
-    (TurnConfig, {"first_partial_ms": 99}),
-    (TurnConfig, {"partial_interval_ms": 99}),
+    *((TurnConfig, {name: 99}) for name in INTERVALS),
     (TurnConfig, {"emotion_partial_ms": 99}),
     (AsrConfig, {"device": "tpu"}),
     (AsrConfig, {"threads": 0}),

@@ -7,6 +7,7 @@ from stream_erc import events
 from stream_erc.director import Forget
 from stream_erc.engine import Lane, UnderstandRequest
 from stream_erc.flow import TurnFeatures
+from stream_erc.partials import OPENING_SAMPLES
 
 # --- one turn -----------------------------------------------------------------
 
@@ -200,6 +201,34 @@ def test_while_there_are_no_words_each_answer_brings_the_next_question():
     assert [
         words.revision for words in client.answer_all().of(events.TranscriptPartial)
     ] == [2]
+
+
+def test_a_turn_that_has_no_words_for_long_is_asked_about_once_an_interval():
+    long = OPENING_SAMPLES // FRAME + 1
+    script = Script().start().hear(long - long % 11 + 10)  # nothing is understood
+    client = Client(partial_interval_ms=320).hear(*script.placed).answer_all()
+    for n_waiting in (0, 1):
+        client.hear(script.hear(5).placed[-1])
+        assert len(client.waiting) == n_waiting
+
+
+def test_where_partials_are_overtaken_none_comes_before_its_interval():
+    script = Script().start().hear(10)
+    client = Client(partial_interval_ms=320).hear(*script.placed)
+    client.hear(script.hear(10).placed[-1]).drop(0).drop(0)
+    assert [status.partials for status in client.of(events.Status)] == ["slower"]
+    for n_waiting in (0, 1):
+        client.hear(script.hear(5).placed[-1])
+        assert len(client.waiting) == n_waiting
+
+
+def test_a_first_emotion_that_was_dropped_is_asked_for_again():
+    script = Script().start().hear(5).hear(7)
+    client = Client(partial_interval_ms=1000)
+    client.hear(*script.placed[:-1]).answer_all()
+    client.hear(script.placed[-1]).drop(0)
+    client.hear(script.hear(2).placed[-1]).answer_all()
+    assert [one.revision for one in client.of(events.EmotionPartial)] == [2]
 
 
 def test_once_there_are_words_an_interval_passes_before_they_are_asked_again():

@@ -52,6 +52,7 @@ SETTINGS = Settings(
         max_turn_ms=2000,
         search_ms=500,
         first_partial_ms=100,
+        wordless_interval_ms=100,
         partial_interval_ms=100,
         emotion_partial_ms=100,
     ),

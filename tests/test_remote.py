@@ -338,12 +338,20 @@ async def test_a_replica_that_cancels_a_call_has_not_cancelled_who_asks():
     stopped = Response()
     stopped.set_exception(asyncio.CancelledError())
     with pytest.raises(Unanswered, match="the replica stops"):
-        await receive(stopped)
+        await receive(lambda: stopped)
     slow = Response()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.0):
-            await receive(slow)
+            await receive(lambda: slow)
     assert slow.is_given_up
+
+
+@pytest.mark.parametrize("error", [RuntimeError, OSError])
+async def test_whatever_a_call_brings_instead_of_an_answer_is_none(error):
+    broken = asyncio.Future()
+    broken.set_exception(error("what was said"))
+    with pytest.raises(Unanswered, match=f"^{error.__name__}$"):
+        await receive(lambda: broken)
 
 
 def test_what_a_replica_died_of_is_told_in_a_line():
@@ -363,11 +371,15 @@ def test_what_a_replica_died_of_is_told_in_a_line():
 def test_of_what_ray_logs_the_first_line_is_told_once_a_minute():
     def tell(at_s, *arguments):
         record = logging.LogRecord(
-            "ray", 30, "", 0, "%s died\nand so on", arguments, None
+            "ray", 30, "", 0, "%s died\nand so on", arguments, with_trace
         )
         record.created = at_s
-        return terse.filter(record) and record.getMessage()
+        return terse.filter(record) and logging.Formatter().format(record)
 
+    try:
+        raise ValueError("several\nlines")
+    except ValueError:
+        with_trace = sys.exc_info()
     terse = Terse()
     told = [tell(0.0, "a"), tell(1.0, "a"), tell(2.0, "b"), tell(59.9, "a")]
     assert told == ["a died", False, "b died", False]
