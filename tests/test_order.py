@@ -194,7 +194,8 @@ def test_dropping_partials_and_the_order_of_answers_change_no_final(
     patient = Client()
     for placed in script.placed:
         patient.hear(placed).answer_all()
-    (client,) = run(rng, [Client()], [script], drop_share)
+    hasty = Client(partial_interval_ms=rng.choice([32, 320, 1000]))
+    (client,) = run(rng, [hasty], [script], drop_share)
     assert finals_of(client) == finals_of(patient)
 
 
@@ -206,7 +207,8 @@ def run_stream(rng, stream):
     script = Script()
     script.placed = [(0, record) for record in stream.records]
     script.n_turns = len(stream.of(TurnEnded))
-    (client,) = run(rng, [Client()], [script.end()])
+    client = Client(partial_interval_ms=rng.choice([32, 320, 1000]))
+    (client,) = run(rng, [client], [script.end()])
     return stream, client
 
 
