@@ -19,8 +19,8 @@ LIFE_S = 1.0
 """A partial that waits longer in its lane is overtaken by the next."""
 
 OPENING_SAMPLES = to_samples(1500)
-"""Voice after which nobody is asked more than once an interval: what has no words by
-then, such as laughter, seldom gets any, and costs more the longer it lasts."""
+"""Voice after which nobody is asked more than once an interval: each question costs
+more the longer a turn is, and what has no words may never have any."""
 
 NOBODY = ""
 """A speaker of whom nothing is remembered: no name is empty."""

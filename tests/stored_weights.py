@@ -1,4 +1,4 @@
-"""tiny.en as CTranslate2's converter stores it with `--quantization int8`."""
+"""tiny.en stored otherwise than in the wheel, in CTranslate2's own layout."""
 
 from pathlib import Path
 
