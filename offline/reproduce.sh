@@ -157,10 +157,13 @@ score default ravdess ravdess-audio-robust --modalities audio --curve --noise 20
 # --- a larger encoder --------------------------------------------------------------
 if [ -n "$MPNET" ]; then
     ENCODER=$MPNET
+    large=(--set threads=2 --set text.precision=bfloat16)  # float32 was the first labels-0
     for n in 0 all; do
-        train stage0-mpnet "labels-$n" meld 0 --set "text.n_labels=${n/all/-1}" --stage stage0
+        train stage0-mpnet "labels-$n" meld 0 "${large[@]}" \
+            --set "text.n_labels=${n/all/-1}" --stage stage0
         for recipe in $RECIPES; do
-            train "mpnet-$recipe" "labels-$n" $recipe 0 --set "text.n_labels=${n/all/-1}" \
+            train "mpnet-$recipe" "labels-$n" $recipe 0 "${large[@]}" \
+                --set "text.n_labels=${n/all/-1}" \
                 --start "$RUNS/results/stage0-mpnet/labels-$n/seed-0"
         done
     done

@@ -2,9 +2,10 @@
 
 RUNS holds EXPERIMENT/VARIANT/seed-N, each a run folder. Each experiment becomes
 DOCS/results/EXPERIMENT.json, and the table between its two marks in DOCS/results.md is
-written anew; so are the tables of the reports that `evaluate --report` left in
-DOCS/results/served, and of the forms that `export` tried for RUNS/../models/NAME. The
-words around the tables are nobody's but the author's.
+written anew; runs that stand in that file from other machines stay, unless RUNS has one
+of the same seed that got as far. So are the tables of the reports that `evaluate
+--report` left in DOCS/results/served, and of the forms that `export` tried for
+RUNS/../models/NAME. The words around the tables are nobody's but the author's.
 """
 
 from __future__ import annotations
@@ -23,54 +24,76 @@ SHIPPED = "default"
 MODELS = "models"
 MARKS = re.compile(r"(<!-- (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
-Figures = dict[str, list[float]]
+Runs = dict[str, dict[str, Any]]
+"""By seed: `date`, `machine`, `seconds` of each stage, and `test`, figures by name."""
 
 
-def read_variant(folder: Path) -> tuple[dict[str, Any], Figures]:
-    """Give what the runs of a variant have in common, and every test figure's values.
+def read_runs(folder: Path) -> Runs:
+    """Give the runs of a variant by their seeds.
 
     Args:
-        folder: Of `seed-N` folders; unfinished ones are passed over.
+        folder: Of `seed-N` folders; those without a figure yet are passed over.
     """
-    values: Figures = {}
-    made: list[dict[str, Any]] = []
-    for run in sorted(folder.glob("seed-*")):
-        file = run / "figures.json"
-        if not file.is_file():
-            continue
+    runs: Runs = {}
+    for file in sorted(folder.glob("seed-*/figures.json")):
         stages = json.loads(file.read_text(encoding="utf-8"))
-        made.append(stages.get("made", {}))
-        for stage, title in STAGES.items():
-            for name, value in stages.get(stage, {}).get("test", {}).items():
-                values.setdefault(f"{title}: {name}", []).append(value)
-    about = {
-        "seeds": len(made),
-        "dates": sorted({each["date"] for each in made if "date" in each}),
-        "machines": sorted({each["machine"] for each in made if "machine" in each}),
-        "seconds": [each.get("seconds") for each in made],
+        test = {
+            f"{title}: {name}": round(value, 4)
+            for stage, title in STAGES.items()
+            for name, value in stages.get(stage, {}).get("test", {}).items()
+        }
+        if test:
+            seed = file.parent.name.removeprefix("seed-")
+            runs[seed] = {**stages.get("made", {}), "test": test}
+    return runs
+
+
+def join_runs(known: Runs, found: Runs) -> Runs:
+    """Put found runs in the places of known ones, if they got as far."""
+    further = {
+        seed: run
+        for seed, run in found.items()
+        if seed not in known or len(run["test"]) >= len(known[seed]["test"])
     }
-    return about, values
+    joined = {**known, **further}
+    return {seed: joined[seed] for seed in sorted(joined, key=int)}
 
 
 def summarise(values: Sequence[float]) -> dict[str, Any]:
-    """Give mean and sample deviation of a figure, and what they are of."""
+    """Give mean and sample deviation of a figure, and of how many seeds they are."""
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return {
         "mean": round(statistics.mean(values), 4),
         "deviation": None if deviation is None else round(deviation, 4),
-        "values": [round(value, 4) for value in values],
+        "seeds": len(values),
     }
 
 
-def read_experiment(folder: Path) -> dict[str, Any]:
-    """Give an experiment's variants, each with its figures."""
+def figures_of(runs: Runs) -> dict[str, Any]:
+    """Summarise every figure that a run has."""
+    names = dict.fromkeys(name for run in runs.values() for name in run["test"])
+    return {
+        name: summarise([r["test"][name] for r in runs.values() if name in r["test"]])
+        for name in names
+    }
+
+
+def read_experiment(folder: Path, file: Path) -> dict[str, Any]:
+    """Give an experiment's variants, each with its runs and figures.
+
+    Args:
+        folder: Its run folders.
+        file: What was written of it before; it may be missing.
+    """
+    known: dict[str, Any] = {}
+    if file.is_file():
+        known = json.loads(file.read_text(encoding="utf-8"))["variants"]
+    found = [each.name for each in folder.iterdir() if each.is_dir()]
     variants = {}
-    folders = [each for each in folder.iterdir() if each.is_dir()]
-    for variant in sorted(folders, key=lambda each: by_number(each.name)):
-        about, values = read_variant(variant)
-        if values:
-            figures = {name: summarise(some) for name, some in values.items()}
-            variants[variant.name] = {**about, "figures": figures}
+    for name in sorted({*known, *found}, key=by_number):
+        runs = join_runs(known.get(name, {}).get("runs", {}), read_runs(folder / name))
+        if runs:
+            variants[name] = {"figures": figures_of(runs), "runs": runs}
     return {"experiment": folder.name, "variants": variants}
 
 
@@ -86,7 +109,7 @@ def table_of(experiment: Mapping[str, Any]) -> Iterator[str]:
     yield "| variant | seeds | " + " | ".join(names) + " |"
     yield "|---|---|" + "---|" * len(names)
     for name, variant in variants.items():
-        seeds = variant["seeds"]
+        seeds = len(variant["runs"])
         cells = [cell_of(variant["figures"].get(each), seeds) for each in names]
         yield f"| {name} | {seeds} | " + " | ".join(cells) + " |"
 
@@ -101,8 +124,7 @@ def cell_of(figure: Mapping[str, Any] | None, n_seeds: int) -> str:
     cell = f"{figure['mean'] * 100:.1f}"
     if figure["deviation"] is not None:
         cell += f" ± {figure['deviation'] * 100:.1f}"
-    n_values = len(figure["values"])
-    return cell if n_values == n_seeds else f"{cell} (of {n_values})"
+    return cell if figure["seeds"] == n_seeds else f"{cell} (of {figure['seeds']})"
 
 
 def read_reports(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -218,9 +240,9 @@ def main(arguments: Sequence[str]) -> int:
     tables = {}
     (docs / "results").mkdir(parents=True, exist_ok=True)
     for folder in sorted(each for each in runs.iterdir() if each.is_dir()):
-        experiment = read_experiment(folder)
+        file = docs / "results" / f"{folder.name}.json"
+        experiment = read_experiment(folder, file)
         if experiment["variants"]:
-            file = docs / "results" / f"{folder.name}.json"
             text = json.dumps(experiment, indent=1)
             file.write_text(text + "\n", encoding="utf-8")
             tables[folder.name] = list(table_of(experiment))

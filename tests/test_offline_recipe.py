@@ -100,6 +100,7 @@ def test_a_course_keeps_what_is_not_named(read):
         ("[corpora.x]\nshare = 0.0", "share: expected above 0 and at most 1, got 0.0"),
         ("[corpora.x]\nshare = 1.5", "share: expected above 0 and at most 1, got 1.5"),
         ("[dialogue]\nloss = 'hinge'", "loss: expected cross-entropy or focal"),
+        ("[text]\nprecision = 'int8'", "precision: expected float32 or bfloat16"),
         ("seed = -1", "seed: expected at least 0, got -1"),
         ("threads = 0", "threads: expected at least 1, got 0"),
         ("[text]\nbatch = 0", r"\[text\]: batch: expected at least 1, got 0"),

@@ -32,12 +32,14 @@ kept
 """
 
 
-def write_run(folder, score):
-    folder.mkdir(parents=True)
+def write_run(folder, *scores, machine="2 cores"):
+    """A run folder whose first so many stages are done."""
+    folder.mkdir(parents=True, exist_ok=True)
     figures = {
-        "text": {"validation": {"meld": 0.9}, "test": {"meld": score}},
-        "made": {"date": "2026-01-02", "machine": "2 cores", "seconds": {"text": 3}},
+        stage: {"validation": {"meld": 0.9}, "test": {"meld": score}}
+        for stage, score in zip(("text", "context", "fusion"), scores, strict=False)
     }
+    figures["made"] = {"date": "2026-01-02", "machine": machine, "seconds": {"text": 3}}
     (folder / "figures.json").write_text(json.dumps(figures))
 
 
@@ -50,21 +52,72 @@ def runs(tmp_path):
     return tmp_path / "runs"
 
 
-def test_the_test_figures_of_all_seeds_come_together(runs):
-    variants = read_experiment(runs / "labels")["variants"]
+def test_the_test_figures_of_all_seeds_come_together(runs, tmp_path):
+    variants = read_experiment(runs / "labels", tmp_path / "labels.json")["variants"]
     assert list(variants) == ["labels-0", "labels-all"]
-    assert variants["labels-0"]["seeds"] == 2
-    assert variants["labels-all"]["seeds"] == 1
+    assert list(variants["labels-0"]["runs"]) == ["0", "1"]
+    assert list(variants["labels-all"]["runs"]) == ["0"]
     figure = variants["labels-0"]["figures"]["I text: meld"]
-    assert figure == {"mean": 0.62, "deviation": 0.0283, "values": [0.6, 0.64]}
-    assert variants["labels-0"]["dates"] == ["2026-01-02"]
+    assert figure == {"mean": 0.62, "deviation": 0.0283, "seeds": 2}
+    assert variants["labels-0"]["runs"]["1"] == {
+        "date": "2026-01-02",
+        "machine": "2 cores",
+        "seconds": {"text": 3},
+        "test": {"I text: meld": 0.64},
+    }
 
 
 def test_variants_are_in_the_order_of_their_numbers(tmp_path):
     for name in ("labels-15000", "labels-all", "labels-5000", "labels-0"):
         write_run(tmp_path / name / "seed-0", 0.5)
-    variants = read_experiment(tmp_path)["variants"]
+    variants = read_experiment(tmp_path, tmp_path / "none.json")["variants"]
     assert list(variants) == ["labels-0", "labels-5000", "labels-15000", "labels-all"]
+
+
+def gather_again(tmp_path, before, after):
+    """Machine of each run and figures, once runs of another machine are gathered."""
+    file = tmp_path / "labels.json"
+    for machine, runs in (("first", before), ("second", after)):
+        folder = tmp_path / machine
+        for (variant, seed), scores in runs.items():
+            path = folder / variant / f"seed-{seed}"
+            write_run(path, *scores, machine=machine)
+        experiment = read_experiment(folder, file)
+        file.write_text(json.dumps(experiment))
+    return {
+        (variant, seed): (run["machine"], list(run["test"].values()))
+        for variant, about in experiment["variants"].items()
+        for seed, run in about["runs"].items()
+    }
+
+
+def test_runs_of_another_machine_stay(tmp_path):
+    assert gather_again(
+        tmp_path,
+        {("labels-0", 0): [0.6], ("labels-0", 2): [0.5], ("labels-all", 0): [0.7]},
+        {("labels-0", 1): [0.4], ("labels-5", 0): [0.3]},
+    ) == {
+        ("labels-0", "0"): ("first", [0.6]),
+        ("labels-0", "1"): ("second", [0.4]),
+        ("labels-0", "2"): ("first", [0.5]),
+        ("labels-5", "0"): ("second", [0.3]),
+        ("labels-all", "0"): ("first", [0.7]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ([0.6], [0.5], ("second", [0.5])),
+        ([0.6], [0.5, 0.4], ("second", [0.5, 0.4])),
+        ([0.6, 0.7], [0.5], ("first", [0.6, 0.7])),
+    ],
+)
+def test_of_two_runs_of_a_seed_the_later_stands_if_it_got_as_far(
+    tmp_path, before, after, expected
+):
+    runs = gather_again(tmp_path, {("a", 0): before}, {("a", 0): after})
+    assert runs == {("a", "0"): expected}
 
 
 def test_one_seed_has_no_deviation():

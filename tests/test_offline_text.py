@@ -21,6 +21,7 @@ from offline.corpora.form import read_corpus  # noqa: E402
 from offline.corpora.labels import Label, read_labels  # noqa: E402
 from offline.training import loop, text_stages  # noqa: E402
 from offline.training.recipe import (  # noqa: E402
+    PRECISIONS,
     CorpusRecipe,
     Course,
     Recipe,
@@ -194,6 +195,14 @@ def test_the_sentiment_has_its_weight(model, encoder):
 # --- the model ----------------------------------------------------------------
 
 
+def test_a_lower_precision_changes_the_loss_by_little(encoder, model):
+    examples = [make_example(text, "joy", None) for text in TEXTS[:8]]
+    whole = loss_of(model, encoder, examples)
+    short = loss_of(model, encoder, examples, precision="bfloat16")
+    assert short != whole
+    assert short == pytest.approx(whole, 0.02)
+
+
 def test_vectors_come_in_the_order_of_the_texts(encoder, model):
     tokenizer = load_tokenizer(encoder)
     many = embed_texts(model, tokenizer, TEXTS, batch=4)
@@ -272,9 +281,14 @@ def test_a_run_that_was_cut_off_ends_bit_for_bit_where_a_whole_one_does(
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def test_training_learns_what_the_words_say(encoder, corpora, labels, tmp_path):
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_training_learns_what_the_words_say(
+    encoder, corpora, labels, tmp_path, precision
+):
     course = Course(epochs=10, learning_rate=3e-3)
-    recipe = make_recipe(encoder, tune=course, pretrain=course, augment=PLAIN)
+    recipe = make_recipe(
+        encoder, tune=course, pretrain=course, augment=PLAIN, precision=precision
+    )
     run_text(recipe, corpora, labels, tmp_path)
     training = TextTraining(recipe, corpora, labels, RunFolder(tmp_path))
     examples = training._examples("talk", "test")

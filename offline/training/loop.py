@@ -95,7 +95,9 @@ class Loop:
             module.requires_grad_(True)
         self._weights = [p for p in lesson.model.parameters() if p.requires_grad]
         self._optimizer: Any = self._accelerator.prepare(
-            torch.optim.AdamW(self._weights, weight_decay=lesson.weight_decay)
+            torch.optim.AdamW(
+                self._weights, weight_decay=lesson.weight_decay, fused=True
+            )
         )
         self._about = {
             "seed": seed,

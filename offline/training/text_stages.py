@@ -124,7 +124,10 @@ def text_loss(
     stream = random.Random(int(draw.integers(2**32)))
     texts = [augment_text(e.text, recipe.augment, stream) for e in examples]
     ids, mask = pad_tokens([e.ids for e in tokenizer.encode_batch(texts)])
-    emotion_scores, sentiment_scores = model(ids.to(device), mask.to(device))
+    is_short = recipe.precision == "bfloat16"
+    with torch.autocast(device.type, torch.bfloat16, enabled=is_short):
+        scores = model(ids.to(device), mask.to(device))
+    emotion_scores, sentiment_scores = (each.float() for each in scores)
     emotions = torch.tensor([e.emotion for e in examples], device=device)
     sentiments = torch.tensor([e.sentiment for e in examples], device=device)
     return known_cross_entropy(emotion_scores, emotions) + (

@@ -76,6 +76,7 @@ STAGE0_SETTINGS = (
     "frozen_layers",
     "pretrain",
     "batch",
+    "precision",
     "weight_decay",
     "sentiment_weight",
     "augment",
