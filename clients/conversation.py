@@ -77,8 +77,8 @@ class Conversation:
 
     Attributes:
         labels: Of the emotions; empty before the session has started.
-        emotions: Speaker and label of every final turn in order, also of those of
-            other participants, where the session observes them.
+        emotions: Speaker and label of every final turn in order, but those that were no
+            speech; also of other participants, where the session observes them.
         time_ms: The audio clock.
         is_voice: Whether somebody is speaking.
         is_recorded: Whether the server keeps the audio.
@@ -125,7 +125,8 @@ class Conversation:
         if turn is None:
             self._take_state(event)
         elif isinstance(event, events.EmotionFinal | events.ConversationTurn):
-            self.emotions.append((turn.speaker or "?", turn.label or ""))
+            if not turn.is_rejected:
+                self.emotions.append((turn.speaker or "?", turn.label or ""))
         return turn
 
     def _take_turn(
@@ -255,8 +256,7 @@ def tabulate(
             turn.speaker or "",
             clock(turn.start_ms),
             words_of(turn),
-            turn.label or "",
-            f"{turn.probabilities.get(turn.label or '', 0.0):.2f}",
+            *emotion_of(turn),
             "" if turn.after_endpoint_ms is None else f"{turn.after_endpoint_ms:.0f}",
         )
         rows.append((*row, emotion_played(turn, played) or ""))
@@ -276,7 +276,7 @@ def count_agreement(
         n_labels: Among how many emotions the server chooses.
     """
     finals = [turn for turn in turns if turn.is_final]
-    pairs = [(turn.label, emotion_played(turn, played)) for turn in finals]
+    pairs = [(emotion_of(turn)[0], emotion_played(turn, played)) for turn in finals]
     n_labelled = sum(wanted is not None for _, wanted in pairs)
     if not (n_labelled and n_labels):
         return ""
@@ -301,6 +301,17 @@ def emotion_played(turn: TurnSoFar, played: Sequence[Played]) -> str | None:
 def words_of(turn: TurnSoFar) -> str:
     """Give the words of a turn, or say why there are none."""
     return "(not speech)" if turn.is_rejected else turn.text
+
+
+def emotion_of(turn: TurnSoFar) -> tuple[str, str]:
+    """Give the emotion of a finished turn and its probability; "-" if it was no speech.
+
+    The server tells one for that, too, but it says nothing.
+    """
+    if turn.is_rejected:
+        return "-", "-"
+    label = turn.label or ""
+    return label, f"{turn.probabilities.get(label, 0.0):.2f}"
 
 
 def clock(ms: int) -> str:

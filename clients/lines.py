@@ -14,6 +14,7 @@ from clients.conversation import (
     TurnSoFar,
     clock,
     count_agreement,
+    emotion_of,
     tabulate,
     words_of,
 )
@@ -150,13 +151,15 @@ def describe_session(event: events.ServerEvent) -> str:
 
 def describe_final(turn: TurnSoFar) -> str:
     """Describe a finished turn in a line."""
-    probability = turn.probabilities.get(turn.label or "", 0.0)
-    line = f"{who(turn)}: {words_of(turn)} [{turn.label} {probability:.2f}"
-    if turn.sentiment:
-        line += f", {likeliest(turn.sentiment)}"
+    facts = []
+    if not turn.is_rejected:
+        facts.append(" ".join(emotion_of(turn)))
+        if turn.sentiment:
+            facts.append(likeliest(turn.sentiment))
     if turn.after_endpoint_ms is not None:
-        line += f", {turn.after_endpoint_ms:.0f} ms after the endpoint"
-    return line + "]"
+        facts.append(f"{turn.after_endpoint_ms:.0f} ms after the endpoint")
+    told = f" [{', '.join(facts)}]" if facts else ""
+    return f"{who(turn)}: {words_of(turn)}{told}"
 
 
 def who(turn: TurnSoFar) -> str:

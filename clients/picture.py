@@ -7,7 +7,13 @@ from collections.abc import Iterator, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from clients.conversation import Conversation, TurnSoFar, clock, words_of
+from clients.conversation import (
+    Conversation,
+    TurnSoFar,
+    clock,
+    emotion_of,
+    words_of,
+)
 from clients.lines import clean, who
 
 BAR_CELLS = 24  # at most; less where the terminal is narrow
@@ -98,10 +104,10 @@ def finished_line(turn: TurnSoFar) -> Text:
     """Draw a finished turn in a line, its emotion at the end."""
     line = Text(f"{clean(who(turn))}  ", style="dim")
     line.append(clean(words_of(turn)), style="not dim")
-    label = turn.label or ""
-    probability = turn.probabilities.get(label, 0.0)
-    style = f"not dim bold {style_of(label)}"
-    line.append(f"  {clean(label)} {probability:.2f}", style=style)
+    if not turn.is_rejected:
+        label, probability = emotion_of(turn)
+        style = f"not dim bold {style_of(label)}"
+        line.append(f"  {clean(label)} {probability}", style=style)
     return line
 
 
@@ -123,6 +129,8 @@ def growing_line(turn: TurnSoFar, max_chars: int | None = None) -> Text:
 
 def draw_turn(turn: TurnSoFar, labels: Sequence[str], width: int) -> RenderableType:
     """Draw a turn with the bars of its emotions and of its sentiment."""
+    if turn.is_rejected:
+        return finished_line(turn)
     heading = growing_line(turn, 2 * width)
     heading.append("" if turn.is_final else " …")
     state = "final" if turn.is_final else "so far"

@@ -100,11 +100,31 @@ def test_plain_lines_have_no_control_characters_whatever_is_said(capsys):
     assert len(lines) == 8
 
 
-def test_a_rejected_turn_is_shown_as_no_speech(capsys):
+def rejected_turn():
     said = one_turn()
     said[4] = events.TranscriptFinal(turn=0, text="", words=(), rejected=True)
-    show_all(PlainLines(), said)
-    assert "Ann: (not speech) [anger" in capsys.readouterr().out
+    return said
+
+
+def test_what_was_no_speech_is_shown_as_such_and_without_an_emotion(capsys):
+    view = PlainLines()
+    show_all(view, rejected_turn(), received_s=0.925)
+    view.summarize([Played(0.0, 600.0, "anger")])
+    said = capsys.readouterr().out
+    assert "Ann: (not speech) [25 ms after the endpoint]" in said
+    assert "anger 0" not in said
+    (row,) = (line.split() for line in said.splitlines() if line.startswith("0  "))
+    assert row[-4:] == ["-", "-", "25", "anger"]
+
+
+def test_what_was_no_speech_agrees_with_no_label_and_has_no_place_among_the_emotions():
+    talk = conversation(STARTED, *rejected_turn())
+    assert talk.emotions == []
+    counted = count_agreement(talk.turns, [Played(0.0, 600.0, "anger")], 7)
+    assert counted.startswith("0 of 1 labelled turns agree")
+    said = drawn(picture.draw(talk, 80))
+    assert "(not speech)" in said
+    assert "anger" not in said
 
 
 def test_json_lines_leave_stdout_to_the_events(capsys):
