@@ -18,15 +18,19 @@ def streams(pieces):
     return audio, [piece for piece in pieces if isinstance(piece, str)]
 
 
+def record(said, data, tape):
+    """Put all on the tape; give it, with the audio and texts that the server took."""
+    for message in said:
+        tape.add(message)
+    n_taken = data.draw(st.integers(0, len(said)))  # in order
+    return tape, *streams(said[:n_taken])
+
+
 @given(messages, st.data(), st.sampled_from([1, 2, 4]))
 def test_what_the_server_has_and_what_comes_again_make_the_whole(
     said, data, sample_bytes
 ):
-    tape = Tape(sample_bytes, 16_000)
-    for message in said:
-        tape.add(message)
-    n_taken = data.draw(st.integers(0, len(said)))  # by the server, in order
-    audio, texts = streams(said[:n_taken])
+    tape, audio, texts = record(said, data, Tape(sample_bytes, 16_000))
     n_samples = len(audio) // sample_bytes
     again = streams(tape.after(n_samples, 1 + len(texts)))
     assert audio[: n_samples * sample_bytes] + again[0] == streams(said)[0]
@@ -35,11 +39,8 @@ def test_what_the_server_has_and_what_comes_again_make_the_whole(
 
 @given(messages, st.data())
 def test_what_the_server_has_processed_need_not_be_kept(said, data):
-    tape = Tape(2, 1000)  # a sample is a millisecond
-    for message in said:
-        tape.add(message)
-    n_taken = data.draw(st.integers(0, len(said)))
-    audio, texts = streams(said[:n_taken])
+    # A sample is a millisecond.
+    tape, audio, texts = record(said, data, Tape(2, 1000))
     before = tape.after(len(audio) // 2, 1 + len(texts))
     tape.confirm(data.draw(st.integers(0, len(audio) // 2)))
     assert tape.after(len(audio) // 2, 1 + len(texts)) == before
@@ -49,11 +50,7 @@ def test_what_the_server_has_processed_need_not_be_kept(said, data):
 def test_a_tape_that_was_cut_is_that_of_a_session_that_begins_there(
     said, data, sample_bytes
 ):
-    tape = Tape(sample_bytes, 16_000)
-    for message in said:
-        tape.add(message)
-    n_taken = data.draw(st.integers(0, len(said)))
-    audio, texts = streams(said[:n_taken])
+    tape, audio, texts = record(said, data, Tape(sample_bytes, 16_000))
     n_known = len(audio) // sample_bytes, 1 + len(texts)
     rest = tape.cut(*n_known)
     assert rest.after(0, 1) == tape.after(*n_known)
