@@ -90,9 +90,9 @@ for recipe in $RECIPES; do
         vary class-weights --set dialogue.class_weights=0.5
     done
 done
+others=(--set 'corpora.meld={auxiliary=true,batch=12}'
+    --set 'corpora.ravdess={role="acted",auxiliary=true,batch=8}')  # of IEMOCAP
 if [ "${1:-}" != --quick ]; then  # do other corpora help the context?
-    others=(--set 'corpora.meld={auxiliary=true,batch=12}'
-        --set 'corpora.ravdess={role="acted",auxiliary=true,batch=8}')
     first=$RUNS/results/variants-iemocap4/beside-others/seed-0
     train variants-iemocap4 beside-others iemocap4 0 "${others[@]}" \
         --start "$RUNS/results/labels-iemocap4/labels-all/seed-0" --first voices
@@ -100,10 +100,10 @@ if [ "${1:-}" != --quick ]; then  # do other corpora help the context?
         train variants-iemocap4 beside-others iemocap4 "$seed" "${others[@]}" \
             --start "$first" --first dialogue
     done
-    others=(--set 'corpora.iemocap={auxiliary=true,batch=6,labels=["neutral","sadness","joy","anger"]}')
-    train variants-meld beside-others meld 0 "${others[@]}" \
+    iemocap='corpora.iemocap={auxiliary=true,batch=6,labels=["neutral","sadness","joy","anger"]}'
+    train variants-meld beside-others meld 0 --set "$iemocap" \
         --start "$RUNS/results/labels-meld/labels-all/seed-0" --first voices
-    train variants-meld beside-others meld 1 "${others[@]}" \
+    train variants-meld beside-others meld 1 --set "$iemocap" \
         --start "$RUNS/results/variants-meld/beside-others/seed-0" --first dialogue
 fi
 
@@ -167,6 +167,8 @@ if [ -n "$MPNET" ]; then
                 --start "$RUNS/results/stage0-mpnet/labels-$n/seed-0"
         done
     done
+    train mpnet-iemocap4 beside-others iemocap4 0 "${large[@]}" "${others[@]}" \
+        --start "$RUNS/results/mpnet-iemocap4/labels-all/seed-0" --first voices
 fi
 
 "$PYTHON" -m offline.results "$RUNS/results" "$DOCS"
