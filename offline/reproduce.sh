@@ -167,6 +167,12 @@ if [ -n "$MPNET" ]; then
                 --start "$RUNS/results/stage0-mpnet/labels-$n/seed-0"
         done
     done
+    for recipe in $RECIPES; do
+        for seed in $MANY_SEEDS; do  # Stages II and III alone
+            train "mpnet-$recipe" causal $recipe "$seed" "${large[@]}" \
+                --start "$RUNS/results/mpnet-$recipe/labels-all/seed-0" --first dialogue
+        done
+    done
     train mpnet-iemocap4 beside-others iemocap4 0 "${large[@]}" "${others[@]}" \
         --start "$RUNS/results/mpnet-iemocap4/labels-all/seed-0" --first voices
 fi

@@ -105,7 +105,11 @@ def by_number(name: str) -> list[str | int]:
 def table_of(experiment: Mapping[str, Any]) -> Iterator[str]:
     """Give an experiment as the lines of a Markdown table, in percent."""
     variants = experiment["variants"]
-    names = list(dict.fromkeys(n for v in variants.values() for n in v["figures"]))
+    stages = list(STAGES.values())
+    names = sorted(
+        dict.fromkeys(n for v in variants.values() for n in v["figures"]),
+        key=lambda name: stages.index(name.partition(":")[0]),
+    )
     yield "| variant | seeds | " + " | ".join(names) + " |"
     yield "|---|---|" + "---|" * len(names)
     for name, variant in variants.items():

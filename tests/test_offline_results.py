@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from offline.results import cell_of, main, read_experiment, summarise
+from offline.results import cell_of, main, read_experiment, summarise, table_of
 
 PAGE = """# Results
 
@@ -72,6 +72,17 @@ def test_variants_are_in_the_order_of_their_numbers(tmp_path):
         write_run(tmp_path / name / "seed-0", 0.5)
     variants = read_experiment(tmp_path, tmp_path / "none.json")["variants"]
     assert list(variants) == ["labels-0", "labels-5000", "labels-15000", "labels-all"]
+
+
+def test_columns_are_in_the_order_of_the_stages(tmp_path):
+    write_run(tmp_path / "all" / "seed-0", 0.1, 0.2, 0.3)
+    later = {"fusion": {"test": {"meld": 0.4}}}  # its words are another run's
+    (tmp_path / "again" / "seed-0").mkdir(parents=True)
+    (tmp_path / "again" / "seed-0" / "figures.json").write_text(json.dumps(later))
+    header, _, first, second = table_of(read_experiment(tmp_path, tmp_path / "none"))
+    assert header == "| variant | seeds | I text: meld | II: meld | III: meld |"
+    assert first == "| again | 1 | – | – | 40.0 |"
+    assert second == "| all | 1 | 10.0 | 20.0 | 30.0 |"
 
 
 def gather_again(tmp_path, before, after):
