@@ -56,7 +56,7 @@ def join_runs(known: Runs, found: Runs) -> Runs:
         if seed not in known or len(run["test"]) >= len(known[seed]["test"])
     }
     joined = {**known, **further}
-    return {seed: joined[seed] for seed in sorted(joined, key=int)}
+    return {seed: joined[seed] for seed in sorted(joined, key=by_number)}
 
 
 def summarise(values: Sequence[float]) -> dict[str, Any]:
@@ -91,7 +91,8 @@ def read_experiment(folder: Path, file: Path) -> dict[str, Any]:
     found = [each.name for each in folder.iterdir() if each.is_dir()]
     variants = {}
     for name in sorted({*known, *found}, key=by_number):
-        runs = join_runs(known.get(name, {}).get("runs", {}), read_runs(folder / name))
+        before = known[name]["runs"] if name in known else {}
+        runs = join_runs(before, read_runs(folder / name))
         if runs:
             variants[name] = {"figures": figures_of(runs), "runs": runs}
     return {"experiment": folder.name, "variants": variants}

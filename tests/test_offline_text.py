@@ -192,15 +192,15 @@ def test_the_sentiment_has_its_weight(model, encoder):
     assert both == pytest.approx(apart, 1e-5)
 
 
-# --- the model ----------------------------------------------------------------
-
-
 def test_a_lower_precision_changes_the_loss_by_little(encoder, model):
     examples = [make_example(text, "joy", None) for text in TEXTS[:8]]
     whole = loss_of(model, encoder, examples)
     short = loss_of(model, encoder, examples, precision="bfloat16")
     assert short != whole
     assert short == pytest.approx(whole, 0.02)
+
+
+# --- the model ----------------------------------------------------------------
 
 
 def test_vectors_come_in_the_order_of_the_texts(encoder, model):

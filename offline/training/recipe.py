@@ -72,8 +72,8 @@ class TextRecipe:
     replay: int = 3_000  # other texts in an epoch of Stage I: Stage 0's, and `texts`
     batch: int = 32
     precision: str = "float32"
-    """What it is multiplied in while it learns; `bfloat16` saves time on a GPU, and on
-    a processor that has it (AVX-512 BF16, AMX). Vectors are float32's in any case."""
+    """What it is multiplied in while it learns; `bfloat16` is for a GPU, or a processor
+    that has it (AVX-512 BF16, AMX). Weights and vectors are float32 in any case."""
     weight_decay: float = 0.01
     sentiment_weight: float = 0.3  # of the sentiment's loss beside the emotion's
     augment: TextAugment = field(default_factory=TextAugment)
