@@ -208,7 +208,8 @@ async def test_a_partial_says_what_has_been_said_so_far(server_url):
             partial = await wire.hear_until("transcript.partial")
         await wire.say(as_pcm16(join(spoken[RATE_HZ * 5 // 2 :], silence(0.8))), END)
         heard = await wire.hear_all()
-    assert plain_words(partial["text"])[:4] == ["produced", "the", "block", "books"]
+    # Of four words the last may still be half spoken.
+    assert plain_words(partial["text"])[:3] == ["produced", "the", "block"]
     assert "printed" not in partial["text"]
     assert "printed" in of_type(heard, "transcript.final")[-1]["text"]
 
