@@ -103,7 +103,7 @@ export class Conversation extends EventTarget {
     turn.endMs = turn.isEnded ? turn.endMs : Math.max(turn.endMs, message.time_ms);
     const change = CHANGES[message.type];
     if (change) Object.assign(turn, change(message));
-    return turn;
+    return withoutNoise(turn);
   }
 
   #startTurn({ turn, speaker, start_ms, voice_start_ms, time_ms }) {
@@ -119,14 +119,15 @@ export class Conversation extends EventTarget {
   }
 
   #hearOf(message) {
-    return this.#place({
+    const turn = {
       ...NEW_TURN,
       isElsewhere: true,
       ...CHANGES["turn.ended"](message),
       ...CHANGES["transcript.final"](message),
       ...CHANGES["emotion.final"](message),
       waits: {},
-    });
+    };
+    return this.#place(withoutNoise(turn));
   }
 
   /** Put a turn among the others, in order of their start. */
@@ -193,6 +194,11 @@ const CHANGES = {
     final: message,
   }),
 };
+
+/** What was no speech conveys nothing, whatever was made of its sound. */
+function withoutNoise(turn) {
+  return turn.isRejected ? Object.assign(turn, UNJUDGED) : turn;
+}
 
 function takeEmotion({ label, probabilities, sentiment }) {
   return { label, probabilities, sentiment };

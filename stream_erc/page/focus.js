@@ -69,6 +69,7 @@ export class Focus {
 
 function standing(turn) {
   if (turn.isFinal) {
+    if (turn.isRejected) return "not speech";
     if (!turn.label) return "not judged: a model failed";
     const n = turn.final.context_turns;
     return `final, with ${n} earlier ${n === 1 ? "turn" : "turns"} in mind`;

@@ -123,10 +123,10 @@ function placeholder({ isRejected, isCut, isFinal }) {
 }
 
 /** The likeliest emotion by name, and all of them as small bars. */
-function feeling({ label, probabilities, isFinal }) {
+function feeling({ label, probabilities, isFinal, isRejected }) {
   const feeling = element("div", "feeling");
   if (!label) {
-    feeling.append(element("span", "name", isFinal ? "not judged" : ""));
+    feeling.append(element("span", "name", isFinal && !isRejected ? "not judged" : ""));
     return feeling;
   }
   const name = element("span", "name");
