@@ -23,6 +23,7 @@ from small_corpora import (  # noqa: E402
 from small_encoder import write_encoder, write_speech_encoder  # noqa: E402
 
 from offline.training import loop, voices  # noqa: E402
+from offline.training.run import RunFolder  # noqa: E402
 from stream_erc.flow import TurnFeatures  # noqa: E402
 from stream_erc.fusion import EmotionModel  # noqa: E402
 from stream_erc.model_folder import DIALOGUE_FILE  # noqa: E402
@@ -286,6 +287,19 @@ def test_variants_are_exported_and_served(trained):
     assert trained.export("variant", "variant model") == 0
     found = say(EmotionModel(trained.root / "variant model"), "Yes.", "No!")
     assert np.allclose(found.sum(-1), 1.0, atol=1e-5)
+
+
+def test_a_finished_run_teaches_another(trained, tmp_path, capsys):
+    options = ["--start", str(trained.root / "run"), "--first", "dialogue"]
+    options += sets("text.n_labels=0", "text.replay=0")
+    taught = [*options, "--teacher", str(trained.root / "run")]
+    assert trained.train(tmp_path.name, *taught) == 0
+    assert not same_weights(trained.weights(tmp_path.name), trained.weights("run"))
+    run = RunFolder(trained.root / tmp_path.name)
+    assert run.recall().teachers == [(trained.root / "run").resolve()]
+    assert len(run.credits("dialogue").labels) == 1  # what its teacher owes
+    assert trained.train(tmp_path.name, *options) == 2
+    assert "expected dialogue trained with teachers" in capsys.readouterr().err
 
 
 def test_a_model_that_looks_ahead_trains_but_is_not_exported(trained, capsys):

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
 from offline.evaluation.scores import unweighted_recall, weighted_f1  # noqa: E402
+from offline.training.batches import collate, collate_targets, hide  # noqa: E402
 from offline.training.calibration import (  # noqa: E402
     fit_temperature,
     fit_temperatures,
@@ -25,9 +26,6 @@ from offline.training.dialogue_stages import (  # noqa: E402
     DialogueTraining,
     Source,
     class_weights,
-    collate,
-    collate_targets,
-    hide,
     predict,
     score,
 )

@@ -48,6 +48,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="TOML (default: that of the shipped model, default.toml)",
     )
     add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change the recipe, as in dialogue.causal=false; may be repeated",
+    )
+    add("--strict", action="store_true", help="stop at the first problem of a corpus")
+    add_words(parser)
+    add_stages(parser)
+    add_engine_options(parser)
+
+
+def add_words(parser: argparse.ArgumentParser) -> None:
+    """Describe what the words are learned from, beside the corpora."""
+    add = parser.add_argument
+    add(
         "--labels",
         type=Path,
         action="append",
@@ -56,20 +72,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="label file for Stage 0, which does nothing without one; may be repeated",
     )
     add(
+        "--teacher",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="finished run that teaches Stages II and III; may be repeated",
+    )
+    add(
         "--text-encoder",
         metavar="NAME",
         help="hub name or folder (default: the recipe's, a hub name)",
     )
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change the recipe, as in dialogue.causal=false; may be repeated",
-    )
-    add("--strict", action="store_true", help="stop at the first problem of a corpus")
-    add_stages(parser)
-    add_engine_options(parser)
 
 
 def add_stages(parser: argparse.ArgumentParser) -> None:
@@ -126,7 +140,7 @@ def run(options: argparse.Namespace) -> int:
     if not processes.is_main_process:  # all say the same
         logging.getLogger().setLevel(logging.ERROR)
     torch.set_num_threads(recipe.threads)
-    origin = Origin(recipe, options.corpora, options.labels)
+    origin = Origin(recipe, options.corpora, options.labels, options.teacher)
     training = Training(
         origin, options.run, strict=options.strict, start_engine=start_engine
     )

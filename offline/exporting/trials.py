@@ -21,7 +21,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from offline.progress import Progress, track
-from offline.training.dialogue_stages import FUSION, collate, predict
+from offline.training.batches import collate
+from offline.training.dialogue_stages import FUSION, predict
 from offline.training.dialogues import Dialogue
 from offline.training.material import HeldOut
 from offline.training.recipe import DialogueRecipe

@@ -17,12 +17,14 @@ from torch import Tensor, nn
 from stream_erc.model import DialogueModel, Scores, Turns, presence
 
 from .acted import ActedDialogues
+from .batches import collate, collate_targets, collate_taught, hide
 from .dialogues import ENCODER, FUNCTIONALS, TEXT, Dialogue
 from .loop import Lesson, Loop
 from .recipe import CorpusRecipe, Course, DialogueRecipe
 from .scoring import N_EMOTIONS, NO_TARGET
 
 FOCAL_EXPONENT = 2.0  # Lin et al. (2017)
+TAUGHT = ("text_context", "fused")  # scores that teachers teach
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,22 +171,38 @@ class DialogueTraining:
             "text_context": has_text & ~is_acted,
             "fused": has_text | has_voice,
         }
+        wanted = collate_taught(batch, device)
         total = torch.zeros((), device=device)
         for name in stage.scores:
             given = getattr(scores, name)
             emotions = collate_targets(batch, "emotions", device)
             sentiments = collate_targets(batch, "sentiments", device)
-            total = total + self._cross_entropy(
+            labelled = self._cross_entropy(
                 given[..., :N_EMOTIONS],
                 emotions.masked_fill(~used[name], NO_TARGET),
                 self._weights,
             )
-            total = total + self._recipe.sentiment_weight * self._cross_entropy(
+            labelled = labelled + self._recipe.sentiment_weight * self._cross_entropy(
                 given[..., N_EMOTIONS:],
                 sentiments.masked_fill(~used[name], NO_TARGET),
                 None,
             )
+            # Teachers have read the words; nobody can follow who has not.
+            is_taught = (wanted.sum(-1) > 0) & used[name] & has_text
+            share = self._recipe.teacher_weight * is_taught.sum() / used[name].sum()
+            if name in TAUGHT and share > 0:
+                taught = self._taught_loss(given[is_taught], wanted[is_taught])
+                labelled = (1.0 - share) * labelled + share * taught
+            total = total + labelled
         return total
+
+    def _taught_loss(self, scores: Tensor, wanted: Tensor) -> Tensor:
+        """Cross-entropy with what teachers say, both of shape (n, 10)."""
+        emotions, sentiments = (
+            nn.functional.cross_entropy(scores[:, part], wanted[:, part])
+            for part in (slice(N_EMOTIONS), slice(N_EMOTIONS, None))
+        )
+        return emotions + self._recipe.sentiment_weight * sentiments
 
     def _cross_entropy(
         self, scores: Tensor, targets: Tensor, weights: Tensor | None
@@ -235,71 +253,6 @@ def class_weights(sources: Mapping[str, Source], exponent: float) -> Tensor:
     shares = counts / counts.sum()
     weights = shares**-exponent
     return torch.tensor(weights / (weights * shares).sum(), dtype=torch.float32)
-
-
-def collate(
-    dialogues: Sequence[Dialogue], *, device: torch.device, speakers: bool = True
-) -> Turns:
-    """Stack dialogues, the short ones padded with absent turns at their end.
-
-    Args:
-        dialogues: At least one.
-        device: Where the tensors go.
-        speakers: Whether it is told whose turns are whose.
-    """
-    longest = max(len(dialogue) for dialogue in dialogues)
-
-    def stack(name: str) -> Tensor:
-        arrays = [getattr(dialogue, name) for dialogue in dialogues]
-        padded = np.zeros((len(arrays), longest, *arrays[0].shape[1:]), arrays[0].dtype)
-        for row, array in enumerate(arrays):
-            padded[row, : len(array)] = array
-        return torch.from_numpy(padded).to(device)
-
-    who = stack("speakers")
-    same = (who[:, :, None] == who[:, None, :]).float()
-    return Turns(
-        text=stack("text"),
-        encoder=stack("encoder"),
-        functionals=stack("functionals"),
-        present=stack("present"),
-        same_speaker=same * float(speakers),
-    )
-
-
-def collate_targets(
-    dialogues: Sequence[Dialogue], name: str, device: torch.device
-) -> Tensor:
-    """Give `emotions` or `sentiments`, shape (B, T), `NO_TARGET` where padded."""
-    longest = max(len(dialogue) for dialogue in dialogues)
-    targets = torch.full((len(dialogues), longest), NO_TARGET, dtype=torch.int64)
-    for row, dialogue in enumerate(dialogues):
-        targets[row, : len(dialogue)] = torch.from_numpy(getattr(dialogue, name))
-    return targets.to(device)
-
-
-def hide(
-    dialogue: Dialogue, recipe: DialogueRecipe, draw: np.random.Generator
-) -> Dialogue:
-    """Drop modalities and families at random, so that each works without the others."""
-    present = dialogue.present.copy()
-    if present[:, TEXT].any() and present[:, ENCODER:].any():
-        chance = draw.random()
-        if chance < recipe.drop_text:
-            present[:, TEXT] = 0.0
-        elif chance < recipe.drop_text + recipe.drop_voice and not dialogue.is_acted:
-            present[:, ENCODER:] = 0.0
-        else:
-            gone = draw.random(len(dialogue)) < recipe.drop_turn
-            is_text = dialogue.is_acted or draw.random() < 0.5
-            present[gone, TEXT if is_text else slice(ENCODER, None)] = 0.0
-    if present[:, ENCODER].any() and present[:, FUNCTIONALS].any():
-        chance = draw.random()
-        if chance < recipe.drop_encoder:
-            present[:, ENCODER] = 0.0
-        elif chance < recipe.drop_encoder + recipe.drop_functionals:
-            present[:, FUNCTIONALS] = 0.0
-    return replace(dialogue, present=present)
 
 
 @torch.no_grad()

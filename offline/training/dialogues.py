@@ -21,6 +21,7 @@ from .voices import Voices
 
 Floats = NDArray[np.float32]
 
+N_CLASSES = len(EMOTIONS) + len(SENTIMENTS)
 TEXT, ENCODER, FUNCTIONALS = 0, 1, 2  # columns of `present`
 
 
@@ -36,6 +37,8 @@ class Dialogue:
         speakers: Numbers, shape (T,).
         emotions: Class or `NO_TARGET`, shape (T,).
         sentiments: Likewise.
+        taught: Probabilities of both that teachers give, shape (T, 10); zeros where
+            there is no teacher.
         is_acted: True where the words do not tell the emotion.
     """
 
@@ -46,6 +49,7 @@ class Dialogue:
     speakers: NDArray[np.intp]
     emotions: NDArray[np.intp]
     sentiments: NDArray[np.intp]
+    taught: Floats
     is_acted: bool = False
 
     def __len__(self) -> int:
@@ -95,6 +99,7 @@ def blank(n_turns: int, sizes: Sizes) -> Dialogue:
         speakers=np.zeros(n_turns, np.intp),
         emotions=np.full(n_turns, NO_TARGET, np.intp),
         sentiments=np.full(n_turns, NO_TARGET, np.intp),
+        taught=np.zeros((n_turns, N_CLASSES), np.float32),
     )
 
 
@@ -115,6 +120,7 @@ def build_dialogues(
     voices: tuple[Voices, Mapping[int, int]] | None,
     scales: tuple[VoiceScale, VoiceScale],
     sizes: Sizes,
+    taught: Floats | None = None,
 ) -> list[Dialogue]:
     """Give a corpus's dialogues.
 
@@ -127,6 +133,7 @@ def build_dialogues(
         voices: Numbers, and which of their rows is whose; None without voices.
         scales: Everybody's voice statistics.
         sizes: Of the network's inputs.
+        taught: What teachers say of them, shape (n, 10); None without teachers.
     """
     dialogues, first = [], 0
     normalisers: dict[str, VoiceNormaliser] = {}
@@ -138,6 +145,8 @@ def build_dialogues(
         for turn, utterance in enumerate(group):
             dialogue.speakers[turn] = names.index(utterance.speaker)
             set_targets(dialogue, turn, utterance)
+            if taught is not None:
+                dialogue.taught[turn] = taught[first + turn]
             if utterance.text:
                 dialogue.text[turn] = vectors[first + turn]
                 dialogue.present[turn, TEXT] = 1.0

@@ -19,7 +19,7 @@ from stream_erc.layers import Shape
 
 from .acted import ActedDialogues, ActedRecipe
 from .dialogue_stages import Source
-from .dialogues import Dialogue, Sizes, build_dialogues, measure_scale
+from .dialogues import Dialogue, Floats, Sizes, build_dialogues, measure_scale
 from .recipe import ACTED, DIALOGUES, TEXTS, CorpusRecipe, Recipe
 from .scoring import Target, make_target
 from .voices import PREFIX, VARIED, WHOLE, Voices
@@ -73,6 +73,7 @@ class Gathering:
         corpora: By name and split.
         vectors: Of the texts, keys as `vector_key` gives them.
         voices: Numbers of the voices, by name and split.
+        taught: What teachers say of the training utterances, by name.
     """
 
     def __init__(
@@ -81,11 +82,13 @@ class Gathering:
         corpora: Mapping[str, Splits],
         vectors: Vectors,
         voices: Mapping[tuple[str, str], Voices],
+        taught: Mapping[str, Floats] | None = None,
     ) -> None:
         self._recipe = recipe
         self._corpora = corpora
         self._vectors = vectors
         self._voices = voices
+        self._taught = taught or {}
         if not vectors:
             raise ConfigError(
                 f"[corpora]: expected one of dialogues, got {TEXTS} alone"
@@ -160,8 +163,9 @@ class Gathering:
         if voices is not None:
             rows = (voices, self._choose_rows(voices, is_varied=is_varied))
         vectors = self._vectors[vector_key(name, split, is_varied=is_varied)]
+        taught = self._taught.get(name) if split == TRAIN else None
         return build_dialogues(
-            corpus.utterances, vectors, rows, self._scales, self._sizes
+            corpus.utterances, vectors, rows, self._scales, self._sizes, taught
         )
 
     def _choose_rows(self, voices: Voices, *, is_varied: bool) -> dict[int, int]:

@@ -112,6 +112,7 @@ class DialogueRecipe:
     window: int = 16
     dropout: float = 0.5
     sentiment_weight: float = 0.3
+    teacher_weight: float = 0.5  # of what teachers say, beside the labels
     drop_text: float = 0.35  # dialogues without words
     drop_voice: float = 0.2  # dialogues without a voice
     drop_turn: float = 0.1  # turns that lack one of the two, in the others

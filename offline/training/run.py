@@ -5,6 +5,7 @@ text.pt            Stage I of the words
 voices/            numbers of the recordings
 vectors.npz        Stage I vectors of the corpora
 dialogue.pt        Stages I (voice) to III, with temperatures
+said.npz           what they make of the training turns, for runs that they teach
 scales.npz         everybody's voice statistics
 origin.json        the recipe, and where corpora and labels are
 settings.json      what each stage that is done was done with
@@ -21,7 +22,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from torch import nn
 
 from stream_erc.errors import ConfigError
 
-from .credits import Credits
+from .credits import Credits, join
 from .processes import join_processes
 from .recipe import Recipe, build, encoder_name
 
@@ -52,11 +53,13 @@ class Origin:
         recipe: How.
         corpora: Folder of the corpora.
         labels: Files that the `label` command wrote.
+        teachers: Folders of finished runs that teach Stages II and III.
     """
 
     recipe: Recipe
     corpora: Path
     labels: list[Path]
+    teachers: list[Path] = field(default_factory=list)
 
 
 class RunFolder:
@@ -88,6 +91,7 @@ class RunFolder:
             "recipe": asdict(origin.recipe),
             "corpora": str(origin.corpora.resolve()),
             "labels": [str(file.resolve()) for file in origin.labels],
+            "teachers": [str(folder.resolve()) for folder in origin.teachers],
         }
         self._write(ORIGIN_FILE, content)
 
@@ -106,6 +110,7 @@ class RunFolder:
             build(Recipe(), content["recipe"], str(self.file(ORIGIN_FILE))),
             Path(content["corpora"]),
             [Path(file) for file in content["labels"]],
+            [Path(folder) for folder in content.get("teachers", [])],
         )
 
     def has(self, stage: str, settings: object) -> bool:
@@ -222,6 +227,11 @@ class RunFolder:
         """Give what a stage learned from; None where nobody has kept it."""
         content = self._read(CREDITS_FILE).get(stage)
         return None if content is None else msgspec.convert(content, Credits)
+
+    def all_credits(self) -> Credits:
+        """Give what all stages that are done learned from."""
+        stages = self._read(CREDITS_FILE).values()
+        return join(msgspec.convert(content, Credits) for content in stages)
 
     def save(self, name: str, model: nn.Module) -> None:
         """Keep a network's weights, at once or not at all."""

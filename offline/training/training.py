@@ -29,6 +29,7 @@ from offline.exporting.trials import Trial, compare
 from stream_erc.errors import ConfigError
 from stream_erc.model import DialogueModel
 
+from .acted import ActedDialogues
 from .calibration import fit_temperatures, measure_prior
 from .credits import Credits, credit, join
 from .dialogue_stages import CONTEXT, FUSION, TOGETHER, VOICE, DialogueTraining
@@ -45,6 +46,7 @@ from .material import (
 from .run import Origin, RunFolder
 from .speech_encoder import make_encode
 from .stage_figures import stage_figures
+from .teachers import ask_teachers, find_teachers, owed, say, write_said
 from .text_training import TextTraining
 from .trained import make_model, write_scales
 from .voices import (
@@ -116,6 +118,7 @@ class Training:
         said = read_all_labels(origin.labels, strict=strict)
         self._label_sums = [sha256(file) for file in origin.labels]
         self._run = RunFolder(folder)
+        self._teachers = find_teachers(origin.teachers, recipe)
         for stage in RESULTS:  # before anything is written
             self._run.has(stage, self._settings(stage))
         self._run.remember(origin)
@@ -169,11 +172,15 @@ class Training:
         return join(self._run.credits(s) or self._credits(s) for s in RESULTS)
 
     def _credits(self, stage: str) -> Credits:
-        return credit(self._recipe, stage, self._label_sums)
+        own = credit(self._recipe, stage, self._label_sums)
+        if stage != "dialogue":
+            return own
+        return join([own, owed(self._teachers)])
 
     def material(self) -> Material:
         """Gather what the dialogue stages learn from and are scored on."""
-        return self._gathering({}).gather()
+        taught = ask_teachers(self._teachers, self._corpora)
+        return self._gathering({}, taught).gather()
 
     def compare_forms(self, trained: Trained) -> list[Trial]:
         """Measure on validation what smaller weights of the text encoder cost."""
@@ -184,11 +191,14 @@ class Training:
             self._recipe.dialogue,
         )
 
-    def _gathering(self, others: Mapping[str, Floats]) -> Gathering:
+    def _gathering(
+        self, others: Mapping[str, Floats], taught: Mapping[str, Floats] | None = None
+    ) -> Gathering:
         """Put everything together, some vectors taken for others."""
         with np.load(self._run.file("vectors.npz"), allow_pickle=False) as arrays:
             vectors = {**arrays, **others}
-        return Gathering(self._recipe, self._corpora, vectors, self._read_voices())
+        voices = self._read_voices()
+        return Gathering(self._recipe, self._corpora, vectors, voices, taught)
 
     def _settings(self, stage: str) -> dict[str, Any]:
         """Give all that a stage's result depends on."""
@@ -202,6 +212,8 @@ class Training:
         parts = {name: everything[name] for name in ("seed", "corpora", "text")}
         if stage == "dialogue":
             parts["dialogue"] = everything["dialogue"]
+            if self._teachers:
+                parts["teachers"] = [teacher.sha256 for teacher in self._teachers]
         return parts
 
     def _hear(self) -> None:
@@ -257,6 +269,7 @@ class Training:
             training.run(CONTEXT, courses.context)
             training.run(FUSION, courses.fusion)
         self._note(model.eval(), material)
+        self._say(model, material)
         model.cpu()
         model.temperatures[:] = fit_temperatures(
             model, material.validation, recipe.dialogue
@@ -269,6 +282,18 @@ class Training:
         )
         write_scales(self._run, material.scales)
         self._run.save("dialogue.pt", model)
+
+    def _say(self, model: DialogueModel, material: Material) -> None:
+        """Keep what the model makes of the training turns, for those it may teach."""
+        said = {}
+        for name, source in material.sources.items():
+            if not isinstance(source.dialogues, ActedDialogues):
+                utterances = self._corpora[name][TRAIN].utterances
+                # Behind the dialogues come the same ones, varied.
+                plain = source.dialogues[: len(source.dialogues) // 2]
+                told = self._recipe.dialogue.speakers
+                said[name] = (utterances, say(model, plain, speakers=told))
+        write_said(self._run, said)
 
     def _note(self, model: DialogueModel, material: Material) -> None:
         """Keep the figures of every stage, on validation and on test."""
