@@ -112,6 +112,23 @@ async def test_where_the_server_shuts_down_the_page_goes_on_at_another(
         ]
 
 
+async def test_what_was_no_speech_conveys_nothing(chromium, server_url):
+    *so_far, said, judged = one_turn(text="")
+    async with scripted(chromium, server_url) as (page, server):
+        await page.click("#start")
+        await server.accept()
+        server.say(WELCOME, *so_far)
+        await page.wait_for_selector(".turn.so-far .feeling b")
+        server.say(msgspec.structs.replace(said, rejected=True), judged)
+        await page.wait_for_selector(".turn:not(.so-far)")
+        assert await page.inner_text(".turn .words") == "not speech"
+        assert await page.inner_text(".turn .feeling") == ""
+        await page.press("#lanes", "Home")
+        value = await page.get_attribute("#lanes", "aria-valuetext")
+        assert value == "turn 1 of 1, Ann: not speech"
+        assert "a model failed" not in await page.inner_text("body")
+
+
 async def test_what_others_say_stands_where_it_was_said(chromium, server_url):
     query = "?speaker=Ann&conversation=room"
     async with scripted(chromium, server_url, query=query) as (page, server):
