@@ -89,6 +89,14 @@ for recipe in $RECIPES; do
         vary focal --set dialogue.loss=focal
         vary class-weights --set dialogue.class_weights=0.5
     done
+    teachers=()
+    for seed in $SEEDS; do
+        teachers+=(--teacher "$RUNS/results/variants-$recipe/bidirectional/seed-$seed")
+    done
+    for seed in $MANY_SEEDS; do
+        train "variants-$recipe" taught $recipe "$seed" "${teachers[@]}" \
+            --start "$RUNS/results/labels-$recipe/labels-all/seed-0" --first dialogue
+    done
 done
 others=(--set 'corpora.meld={auxiliary=true,batch=12}'
     --set 'corpora.ravdess={role="acted",auxiliary=true,batch=8}')  # of IEMOCAP

@@ -55,13 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="change the recipe, as in dialogue.causal=false; may be repeated",
     )
     add("--strict", action="store_true", help="stop at the first problem of a corpus")
-    add_words(parser)
+    add_sources(parser)
     add_stages(parser)
     add_engine_options(parser)
 
 
-def add_words(parser: argparse.ArgumentParser) -> None:
-    """Describe what the words are learned from, beside the corpora."""
+def add_sources(parser: argparse.ArgumentParser) -> None:
+    """Describe what is learned from, beside the corpora."""
     add = parser.add_argument
     add(
         "--labels",

@@ -189,8 +189,8 @@ class DialogueTraining:
             )
             # Teachers have read the words; nobody can follow who has not.
             is_taught = (wanted.sum(-1) > 0) & used[name] & has_text
-            share = self._recipe.teacher_weight * is_taught.sum() / used[name].sum()
-            if name in TAUGHT and share > 0:
+            if name in TAUGHT and bool(is_taught.any()):
+                share = self._recipe.teacher_weight * is_taught.sum() / used[name].sum()
                 taught = self._taught_loss(given[is_taught], wanted[is_taught])
                 labelled = (1.0 - share) * labelled + share * taught
             total = total + labelled
