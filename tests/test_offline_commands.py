@@ -291,7 +291,6 @@ def test_variants_are_exported_and_served(trained):
 
 def test_a_finished_run_teaches_another(trained, tmp_path, capsys):
     options = ["--start", str(trained.root / "run"), "--first", "dialogue"]
-    options += sets("text.n_labels=0", "text.replay=0")
     taught = [*options, "--teacher", str(trained.root / "run")]
     assert trained.train(tmp_path.name, *taught) == 0
     assert not same_weights(trained.weights(tmp_path.name), trained.weights("run"))

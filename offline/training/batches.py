@@ -11,9 +11,9 @@ from torch import Tensor
 
 from stream_erc.model import Turns
 
-from .dialogues import ENCODER, FUNCTIONALS, N_CLASSES, TEXT, Dialogue
+from .dialogues import ENCODER, FUNCTIONALS, TEXT, Dialogue
 from .recipe import DialogueRecipe
-from .scoring import NO_TARGET
+from .scoring import N_CLASSES, NO_TARGET
 
 
 def collate(

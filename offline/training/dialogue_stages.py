@@ -171,12 +171,12 @@ class DialogueTraining:
             "text_context": has_text & ~is_acted,
             "fused": has_text | has_voice,
         }
+        emotions = collate_targets(batch, "emotions", device)
+        sentiments = collate_targets(batch, "sentiments", device)
         wanted = collate_taught(batch, device)
         total = torch.zeros((), device=device)
         for name in stage.scores:
             given = getattr(scores, name)
-            emotions = collate_targets(batch, "emotions", device)
-            sentiments = collate_targets(batch, "sentiments", device)
             labelled = self._cross_entropy(
                 given[..., :N_EMOTIONS],
                 emotions.masked_fill(~used[name], NO_TARGET),

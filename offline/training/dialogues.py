@@ -16,12 +16,11 @@ from offline.corpora.names import SENTIMENT_OF
 from stream_erc.context import Tally, VoiceScale, empty_tally, normalise
 from stream_erc.flow import EMOTIONS, SENTIMENTS
 
-from .scoring import NO_TARGET
+from .scoring import N_CLASSES, NO_TARGET
 from .voices import Voices
 
 Floats = NDArray[np.float32]
 
-N_CLASSES = len(EMOTIONS) + len(SENTIMENTS)
 TEXT, ENCODER, FUNCTIONALS = 0, 1, 2  # columns of `present`
 
 

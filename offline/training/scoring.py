@@ -13,6 +13,7 @@ from stream_erc.flow import EMOTIONS, SENTIMENTS
 
 NO_TARGET = -1
 N_EMOTIONS = len(EMOTIONS)
+N_CLASSES = N_EMOTIONS + len(SENTIMENTS)
 
 Scores = NDArray[np.float32]
 Classes = NDArray[np.intp]

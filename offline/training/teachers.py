@@ -20,13 +20,13 @@ from stream_erc.errors import ConfigError
 from stream_erc.model import DialogueModel
 
 from .batches import collate
-from .credits import Credits, join
+from .credits import Credits
 from .dialogue_stages import device_of
-from .dialogues import N_CLASSES, Dialogue, Floats
+from .dialogues import Dialogue, Floats
 from .material import Splits
 from .recipe import DIALOGUES, Recipe
 from .run import RunFolder
-from .scoring import N_EMOTIONS
+from .scoring import N_CLASSES, N_EMOTIONS
 
 SAID_FILE = "said.npz"
 BATCH = 16  # dialogues
@@ -80,7 +80,7 @@ def say(
 def write_said(
     run: RunFolder, said: Mapping[str, tuple[Sequence[Utterance], Floats]]
 ) -> None:
-    """Keep what a run makes of its training turns.
+    """Keep what a run makes of its training turns, at once or not at all.
 
     Args:
         run: The finished one.
@@ -93,7 +93,10 @@ def write_said(
         arrays[f"{name}/dialogues"] = np.array([u.dialogue for u in utterances])
         arrays[f"{name}/turns"] = np.array([u.turn for u in utterances])
         arrays[f"{name}/probabilities"] = shares
-    np.savez(run.file(SAID_FILE), **arrays)  # type: ignore[arg-type]
+    fresh = run.file(f"{SAID_FILE}.part")
+    with fresh.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    fresh.replace(run.file(SAID_FILE))
 
 
 def find_teachers(folders: Sequence[Path], recipe: Recipe) -> list[Teacher]:
@@ -168,8 +171,3 @@ def mean_of_known(rows: Floats) -> Floats:
     n_known = (rows.sum(-1, keepdims=True) > 0).sum(0)
     mean: Floats = rows.sum(0) / np.maximum(n_known, 1)
     return mean.astype(np.float32)
-
-
-def owed(teachers: Sequence[Teacher]) -> Credits:
-    """Give what all teachers together learned from."""
-    return join(teacher.credits for teacher in teachers)

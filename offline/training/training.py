@@ -46,7 +46,7 @@ from .material import (
 from .run import Origin, RunFolder
 from .speech_encoder import make_encode
 from .stage_figures import stage_figures
-from .teachers import ask_teachers, find_teachers, owed, say, write_said
+from .teachers import ask_teachers, find_teachers, say, write_said
 from .text_training import TextTraining
 from .trained import make_model, write_scales
 from .voices import (
@@ -175,7 +175,7 @@ class Training:
         own = credit(self._recipe, stage, self._label_sums)
         if stage != "dialogue":
             return own
-        return join([own, owed(self._teachers)])
+        return join([own, *(teacher.credits for teacher in self._teachers)])
 
     def material(self) -> Material:
         """Gather what the dialogue stages learn from and are scored on."""
@@ -269,7 +269,6 @@ class Training:
             training.run(CONTEXT, courses.context)
             training.run(FUSION, courses.fusion)
         self._note(model.eval(), material)
-        self._say(model, material)
         model.cpu()
         model.temperatures[:] = fit_temperatures(
             model, material.validation, recipe.dialogue
@@ -282,6 +281,7 @@ class Training:
         )
         write_scales(self._run, material.scales)
         self._run.save("dialogue.pt", model)
+        self._say(model, material)  # last: who has said it is finished
 
     def _say(self, model: DialogueModel, material: Material) -> None:
         """Keep what the model makes of the training turns, for those it may teach."""
