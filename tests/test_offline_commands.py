@@ -23,6 +23,7 @@ from small_corpora import (  # noqa: E402
 from small_encoder import write_encoder, write_speech_encoder  # noqa: E402
 
 from offline.training import loop, voices  # noqa: E402
+from offline.training.lock import hold  # noqa: E402
 from offline.training.run import RunFolder  # noqa: E402
 from stream_erc.flow import TurnFeatures  # noqa: E402
 from stream_erc.fusion import EmotionModel  # noqa: E402
@@ -341,6 +342,13 @@ def test_other_settings_are_refused_by_name_and_harm_nothing(trained, capsys):
     told = capsys.readouterr().err
     assert "expected dialogue trained with dialogue hidden = 12, got 8" in told
     assert origin.read_bytes() == before  # or the export would go by the other recipe
+
+
+def test_a_folder_that_another_process_trains_into_is_refused(trained, capsys):
+    with hold(trained.root / "run"):
+        assert trained.train("run") == 2
+    assert "got one that another process holds" in capsys.readouterr().err
+    assert trained.train("run") == 0
 
 
 def test_a_folder_that_is_no_run_is_not_exported(place, capsys):

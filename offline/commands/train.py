@@ -144,10 +144,11 @@ def run(options: argparse.Namespace) -> int:
     training = Training(
         origin, options.run, strict=options.strict, start_engine=start_engine
     )
-    if options.start is not None:
-        training.take_over(options.start, STAGES[: STAGES.index(options.first)])
-    for name in STAGES[: STAGES.index(options.stage) + 1]:
-        training.run(name)
+    with training.begin():
+        if options.start is not None:
+            training.take_over(options.start, STAGES[: STAGES.index(options.first)])
+        for name in STAGES[: STAGES.index(options.stage) + 1]:
+            training.run(name)
     if processes.is_main_process and options.stage == STAGES[-1]:
         print(f"{options.run}: trained; `python -m offline export` makes a model of it")
     processes.destroy_process_group()

@@ -11,6 +11,7 @@ origin.json        the recipe, and where corpora and labels are
 settings.json      what each stage that is done was done with
 credits.json       the data that each stage learned from
 figures.json       what each stage reaches, on validation and test
+training.lock      held while a process trains into the folder
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +36,7 @@ from torch import nn
 from stream_erc.errors import ConfigError
 
 from .credits import Credits, join
+from .lock import hold
 from .processes import join_processes
 from .recipe import Recipe, build, encoder_name
 
@@ -84,6 +87,17 @@ class RunFolder:
     def file(self, name: str) -> Path:
         """Give the path of one of its files."""
         return self.folder / name
+
+    @contextmanager
+    def begin(self, origin: Origin) -> Iterator[None]:
+        """Keep other processes from training into it, and note what it learns from.
+
+        Raises:
+            ConfigError: If another one does.
+        """
+        with hold(self.folder) if self.is_ours else nullcontext():
+            self.remember(origin)
+            yield
 
     def remember(self, origin: Origin) -> None:
         """Keep what the folder is trained from."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -109,7 +110,7 @@ class Training:
     ) -> None:
         self._start_engine = start_engine
         recipe = origin.recipe
-        self._recipe = recipe
+        self._origin, self._recipe = origin, recipe
         self._whole = {
             name: read_splits(find_folder(origin.corpora, name), strict=strict)
             for name in recipe.corpora
@@ -121,7 +122,6 @@ class Training:
         self._teachers = find_teachers(origin.teachers, recipe)
         for stage in RESULTS:  # before anything is written
             self._run.has(stage, self._settings(stage))
-        self._run.remember(origin)
         self._chosen = {
             (name, split): choose(corpus, recipe.corpora[name], split, recipe.seed)
             for name, splits in self._whole.items()
@@ -135,6 +135,10 @@ class Training:
             sizes = {split: len(each.utterances) for split, each in splits.items()}
             log.info("%s: utterances: %s", name, sizes)
         self._words = TextTraining(recipe, self._corpora, said, self._run)
+
+    def begin(self) -> AbstractContextManager[None]:
+        """Keep the run folder for this process; see `RunFolder.begin`."""
+        return self._run.begin(self._origin)
 
     def run(self, stage: str) -> None:
         """Run one of `STAGES`, unless it is done."""
