@@ -113,6 +113,14 @@ if [ "${1:-}" != --quick ]; then  # do other corpora help the context?
         --start "$RUNS/results/labels-meld/labels-all/seed-0" --first voices
     train variants-meld beside-others meld 1 --set "$iemocap" \
         --start "$RUNS/results/variants-meld/beside-others/seed-0" --first dialogue
+    mixed=(--set text.replay=6000 --set 'text.tune={epochs=4,learning_rate=5e-5}'
+        --set 'corpora.goemotions={role="texts",n_texts=20000}')
+    train variants-meld mixed meld 0 "${mixed[@]}" \
+        --start "$RUNS/results/stage0/labels-all/seed-0"
+    for seed in 1 2 3 4; do
+        train variants-meld mixed meld "$seed" "${mixed[@]}" \
+            --start "$RUNS/results/variants-meld/mixed/seed-0" --first dialogue
+    done
 fi
 
 # --- the served models -------------------------------------------------------------
