@@ -97,6 +97,14 @@ def test_a_report_that_cannot_be_written_is_one_line(corpus, capsys):
     assert line.startswith("--report: expected a file to write, got")
 
 
+@pytest.mark.parametrize("option", ["--report", "--picture"])
+def test_the_corpus_is_not_written_over(corpus, option, capsys):
+    before = corpus.read_bytes()
+    line = refusal(capsys, "--corpus", corpus, option, corpus)
+    assert line.startswith(f"{option}: expected another file than the corpus, got")
+    assert corpus.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [

@@ -46,6 +46,15 @@ def test_every_utterance_with_words_gets_its_labels_in_order(label):
     assert endpoint.asked == TEXTS
 
 
+def test_the_corpus_is_not_written_over(corpus, capsys):
+    before = corpus.read_bytes()
+    options = ["--endpoint", "http://localhost:1", "--model", "tiny"]
+    assert main(["label", str(corpus), "--out", str(corpus), *options]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("--out: expected another file than the corpus, got")
+    assert corpus.read_bytes() == before
+
+
 def test_answers_that_overtake_each_other_change_no_order(label):
     has_third = threading.Event()
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from offline.corpora.form import read_corpus
+from offline.corpora.form import read_corpus, refuse_inputs
 from offline.evaluation.config import EvaluationConfig
 from offline.evaluation.evaluating import evaluate_corpus
 from offline.evaluation.picture import check_picture, draw_picture
@@ -126,6 +126,9 @@ def run(options: argparse.Namespace) -> int:
         is_strict=options.strict,
         seed=options.seed,
     )
+    for name, file in (("--report", options.report), ("--picture", options.picture)):
+        if file is not None:
+            refuse_inputs(name, file, [options.corpus])
     if options.picture is not None:
         check_picture(options.picture)
     if options.card is not None and is_run(options.model):

@@ -28,6 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from offline.corpora.form import refuse_inputs
 from offline.engines import Engine, add_engine_options, choose_engine
 from offline.labelling.agreement import compare_all, read_pairs, write_agreement
 from offline.labelling.cache import Cache
@@ -128,6 +129,7 @@ def check(options: argparse.Namespace) -> None:
             shown = name.replace("_", "-")
             got = getattr(options, name)
             raise ConfigError(f"--{shown}: expected 1 or more, got {got}")
+    refuse_inputs("--out", options.out, options.files)
 
 
 def tell_estimate(job: Job, prompt: Prompt, options: argparse.Namespace) -> None:

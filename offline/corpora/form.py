@@ -272,3 +272,15 @@ def tell_problems(problems: Sequence[Problem]) -> None:
         return
     for file, count in counts.items():
         log.warning("%s: %d problems in all; --strict stops at the first", file, count)
+
+
+def refuse_inputs(name: str, output: Path, inputs: Sequence[Path]) -> None:
+    """Refuse to write where something is read from.
+
+    Raises:
+        ConfigError: If the output, an option of this name, is one of the inputs.
+    """
+    if output.resolve() in {file.resolve() for file in inputs}:
+        raise ConfigError(
+            f"{name}: expected another file than the corpus, got {output} itself"
+        )
