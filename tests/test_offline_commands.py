@@ -351,6 +351,49 @@ def test_a_folder_that_another_process_trains_into_is_refused(trained, capsys):
     assert trained.train("run") == 0
 
 
+@pytest.fixture
+def own(place, tmp_path):
+    """A copy of the corpora, and their lines for training."""
+    corpora = tmp_path / "corpora"
+    shutil.copytree(place.corpora, corpora)
+    file = corpora / "talk" / "train.jsonl"
+    return corpora, file, file.read_text().splitlines(keepends=True)
+
+
+def test_a_corpus_that_changed_is_not_gone_on_with(place, own, tmp_path, capsys):
+    corpora, file, lines = own
+    options = ["--corpora", str(corpora)]
+    assert place.train(tmp_path.name, *options, "--stage", "text") == 0
+    file.write_text("".join(lines[1:]))
+    assert place.train(tmp_path.name, *options) == 2
+    assert "expected text trained with files talk/train = " in capsys.readouterr().err
+    file.write_text("".join(lines))
+    assert place.train(tmp_path.name, *options, "--stage", "text") == 0
+
+
+def test_numbers_of_other_lines_are_not_taken_over(trained, own, tmp_path, capsys):
+    corpora, file, lines = own
+    file.write_text("".join(lines[1:]))
+    start = ["--start", str(trained.root / "run"), "--first", "dialogue"]
+    assert trained.train(tmp_path.name, *start, "--corpora", str(corpora)) == 2
+    assert "of talk/train as it is now" in capsys.readouterr().err
+
+
+def test_corpora_without_a_label_are_refused(place, tmp_path, capsys):
+    corpora = tmp_path / "corpora"
+    shutil.copytree(place.corpora, corpora)
+    for file in corpora.glob("*/train.jsonl"):
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        for row in rows:
+            row.pop("emotion", None)
+            row.pop("sentiment", None)
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ["--corpora", str(corpora)]
+    assert place.train(tmp_path.name, *options) == 2
+    assert "got none: nothing could be learned" in capsys.readouterr().err
+    assert place.train(tmp_path.name, *options, "--stage", "stage0") == 0
+
+
 def test_a_folder_that_is_no_run_is_not_exported(place, capsys):
     assert place.export("nothing", "model of nothing") == 2
     assert "expected a run folder" in capsys.readouterr().err

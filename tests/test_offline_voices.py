@@ -86,10 +86,10 @@ def corpus(tmp_path):
     return Corpus(tmp_path / "train.jsonl", lines, [])
 
 
-def hear(corpus, folder, encode=None, copies=1):
-    encode = encode or Encoder()
+def hear(corpus, folder, encode=None, copies=1, strict=False):
     parts = find_parts(corpus, folder, copies)
-    return hear_parts(parts, lambda: encode, VoiceAugment(), OneByOne())
+    encode = encode or Encoder()
+    return hear_parts(parts, lambda: encode, VoiceAugment(), OneByOne(), strict=strict)
 
 
 def equal(some, other):
@@ -110,6 +110,14 @@ def test_each_recording_is_heard_whole_varied_and_in_part(corpus, tmp_path):
     whole = {n: voices.encoder[rows[0], 0] for n, rows in voices.rows(WHOLE).items()}
     # With 0.25 s before and 0.1 s behind, as the server cuts it.
     assert whole == {0: 0.85 * 16_000, 1: 1.65 * 16_000, 3: 16_000, 4: 2.5 * 16_000}
+
+
+def test_strict_stops_at_a_recording_that_cannot_be_read_each_time(corpus, tmp_path):
+    (tmp_path / "b.wav").write_bytes(b"no sound")
+    for _ in range(2):  # what it stopped at is not taken for heard
+        with pytest.raises(ConfigError, match=r"train\.jsonl:4: .*b\.wav"):
+            hear(corpus, tmp_path / "v", strict=True)
+    assert len(hear(corpus, tmp_path / "v")) == 1
 
 
 def test_a_prefix_is_as_long_as_partial_emotions_hear(corpus, tmp_path):

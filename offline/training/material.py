@@ -10,7 +10,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.corpora.form import SPLITS, TEST, TRAIN, VALIDATION, Corpus
+from offline.corpora.form import (
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Corpus,
+    find_shared_dialogues,
+    read_corpus,
+    tell_problems,
+)
+from offline.corpora.labels import Label, read_labels
 from stream_erc.context import VoiceScale
 from stream_erc.errors import ConfigError
 from stream_erc.flow import EMOTIONS
@@ -267,6 +277,22 @@ def require_validation(recipe: Recipe, corpora: Mapping[str, Splits]) -> None:
         )
 
 
+def require_labels(recipe: Recipe, corpora: Mapping[str, Splits]) -> None:
+    """Refuse corpora from which nothing can be learned.
+
+    Raises:
+        ConfigError: If no training utterance has an emotion or a sentiment.
+    """
+    named = recipe.corpora.items()
+    teaching = [corpora[name][TRAIN] for name, c in named if not c.unseen]
+    if not any(u.emotion or u.sentiment for c in teaching for u in c.utterances):
+        files = ", ".join(str(corpus.file) for corpus in teaching)
+        raise ConfigError(
+            f"[corpora]: expected emotions or sentiments in {files}, got none: nothing "
+            "could be learned"
+        )
+
+
 def find_folder(corpora: Path, name: str) -> Path:
     """Give a corpus's folder.
 
@@ -280,3 +306,33 @@ def find_folder(corpora: Path, name: str) -> Path:
             "`python -m offline read` writes it"
         )
     return folder
+
+
+def read_splits(folder: Path, *, strict: bool) -> Splits:
+    """Read a corpus's files, and name what is wrong with them.
+
+    Raises:
+        ConfigError: If one cannot be read; at the first problem if `strict`.
+    """
+    corpora: dict[str, Corpus] = {
+        split: read_corpus(folder / f"{split}.jsonl", strict=strict)
+        for split in SPLITS
+        if (folder / f"{split}.jsonl").is_file()
+    }
+    problems = find_shared_dialogues(corpora)
+    if problems and strict:
+        raise ConfigError(str(problems[0]))
+    for corpus in corpora.values():
+        problems += corpus.problems
+    tell_problems(problems)
+    return corpora
+
+
+def read_all_labels(files: list[Path], *, strict: bool) -> list[Label]:
+    """Read label files, and name what is wrong with them."""
+    labels: list[Label] = []
+    for file in files:
+        found = read_labels(file, strict=strict)
+        tell_problems(found.problems)
+        labels += found.labels
+    return labels

@@ -209,7 +209,8 @@ class RunFolder:
             settings: The other run's.
 
         Raises:
-            ConfigError: If it was done with another encoder.
+            ConfigError: If it was done with another encoder, or on lines that a corpus
+                no longer has.
         """
         done = self._read(SETTINGS_FILE).get(stage)
         if done is None:
@@ -223,6 +224,14 @@ class RunFolder:
                     f"{self.folder}: expected {stage} trained with {part} encoder = "
                     f"{there[part]!r}, got {here[part]!r}; use another --start"
                 )
+        if stage in ("voices", "vectors"):  # numbers that go by the place of a line
+            kept, needed = done.get("files", {}), wanted.get("files", {})
+            for file in kept.keys() & needed.keys():
+                if kept[file] != needed[file]:
+                    raise ConfigError(
+                        f"{self.folder}: expected {stage} of {file} as it is now, got "
+                        "an earlier state's; use another --start"
+                    )
         done, wanted = {**done, "seed": None}, {**wanted, "seed": None}
         if done != wanted:
             told = difference(wanted, done)

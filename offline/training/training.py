@@ -13,21 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from offline.corpora.form import (
-    SPLITS,
-    TEST,
-    TRAIN,
-    VALIDATION,
-    Corpus,
-    find_shared_dialogues,
-    read_corpus,
-    tell_problems,
-)
-from offline.corpora.labels import Label, read_labels
+from offline.corpora.form import TEST, TRAIN, VALIDATION, tell_problems
 from offline.engines import Engine, OneByOne
 from offline.exporting.folder import Trained, sha256
 from offline.exporting.trials import Trial, compare
-from stream_erc.errors import ConfigError
 from stream_erc.model import DialogueModel
 
 from .acted import ActedDialogues
@@ -38,10 +27,12 @@ from .dialogues import Floats
 from .material import (
     Gathering,
     Material,
-    Splits,
     choose,
     find_folder,
     only,
+    read_all_labels,
+    read_splits,
+    require_labels,
     require_validation,
 )
 from .run import Origin, RunFolder
@@ -108,7 +99,7 @@ class Training:
         strict: bool = False,
         start_engine: Callable[[], Engine] = OneByOne,
     ) -> None:
-        self._start_engine = start_engine
+        self._start_engine, self._strict = start_engine, strict
         recipe = origin.recipe
         self._origin, self._recipe = origin, recipe
         self._whole = {
@@ -117,6 +108,11 @@ class Training:
         }
         require_validation(recipe, self._whole)
         said = read_all_labels(origin.labels, strict=strict)
+        self._corpus_sums = {
+            f"{name}/{split}": sha256(corpus.file)
+            for name, splits in self._whole.items()
+            for split, corpus in splits.items()
+        }
         self._label_sums = [sha256(file) for file in origin.labels]
         self._run = RunFolder(folder)
         self._teachers = find_teachers(origin.teachers, recipe)
@@ -141,7 +137,13 @@ class Training:
         return self._run.begin(self._origin)
 
     def run(self, stage: str) -> None:
-        """Run one of `STAGES`, unless it is done."""
+        """Run one of `STAGES`, unless it is done.
+
+        Raises:
+            ConfigError: If it was done otherwise, or nothing can be learned.
+        """
+        if stage != "stage0":
+            require_labels(self._recipe, self._whole)
         learn = {
             "stage0": self._words.pretrain,
             "text": self._words.tune,
@@ -209,11 +211,12 @@ class Training:
         everything = asdict(self._recipe)
         text = everything["text"]
         if stage == "voices":
-            return {"voice": everything["voice"]}
+            return {"voice": everything["voice"], "files": self._corpus_sums}
         if stage == "stage0":
             kept = {name: text[name] for name in STAGE0_SETTINGS}
             return {"seed": self._recipe.seed, "text": kept, "labels": self._label_sums}
         parts = {name: everything[name] for name in ("seed", "corpora", "text")}
+        parts["files"] = self._corpus_sums  # what is kept goes by the place of a line
         if stage == "dialogue":
             parts["dialogue"] = everything["dialogue"]
             if self._teachers:
@@ -237,7 +240,9 @@ class Training:
         if parts:
             make = partial(make_encode, voice.encoder)
             engine = self._start_engine()
-            tell_problems(hear_parts(parts, make, voice.augment, engine))
+            tell_problems(
+                hear_parts(parts, make, voice.augment, engine, strict=self._strict)
+            )
 
     def _read_voices(self) -> dict[tuple[str, str], Voices]:
         voices = {}
@@ -310,33 +315,3 @@ class Training:
                 )
             }
             self._run.note(stage.name, figures)
-
-
-def read_splits(folder: Path, *, strict: bool) -> Splits:
-    """Read a corpus's files, and name what is wrong with them.
-
-    Raises:
-        ConfigError: If one cannot be read; at the first problem if `strict`.
-    """
-    corpora: dict[str, Corpus] = {
-        split: read_corpus(folder / f"{split}.jsonl", strict=strict)
-        for split in SPLITS
-        if (folder / f"{split}.jsonl").is_file()
-    }
-    problems = find_shared_dialogues(corpora)
-    if problems and strict:
-        raise ConfigError(str(problems[0]))
-    for corpus in corpora.values():
-        problems += corpus.problems
-    tell_problems(problems)
-    return corpora
-
-
-def read_all_labels(files: list[Path], *, strict: bool) -> list[Label]:
-    """Read label files, and name what is wrong with them."""
-    labels: list[Label] = []
-    for file in files:
-        found = read_labels(file, strict=strict)
-        tell_problems(found.problems)
-        labels += found.labels
-    return labels

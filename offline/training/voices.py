@@ -125,6 +125,8 @@ def hear_parts(
     make_encode: Callable[[], Encode],
     augment: VoiceAugment,
     engine: Engine,
+    *,
+    strict: bool = False,
 ) -> list[Problem]:
     """Compute what `read_voices` reads, and keep each part as it comes.
 
@@ -133,9 +135,13 @@ def hear_parts(
         make_encode: Gives what turns samples into the encoder's numbers.
         augment: How the copies vary.
         engine: Does the work.
+        strict: Whether the first recording that cannot be read ends it.
 
     Returns:
         The recordings that could not be read.
+
+    Raises:
+        ConfigError: If `strict`, at the first of them.
     """
     problems: list[Problem] = []
     heard = engine.map(partial(make_hear, make_encode, augment), parts)
@@ -143,6 +149,8 @@ def hear_parts(
         if isinstance(found, ConfigError):
             raise found
         rows, unheard = found
+        if strict and unheard:
+            raise ConfigError(str(unheard[0]))
         write_part(part.file, rows)
         problems += unheard
     return problems
