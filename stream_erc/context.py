@@ -22,6 +22,9 @@ Statistics that start anew with each dialogue cost 9 points of weighted F1 on IE
 with this weight a running normalisation costs nothing.
 """
 
+N_MEMORIES = 6
+"""Vectors of a turn that the network remembers: see `model.State`."""
+
 LIMIT = 6.0  # deviations; a click or a dead channel must not decide alone
 SMALLEST_VARIANCE = 0.05  # of everybody's; a monotone speaker is not blown up
 
@@ -102,7 +105,8 @@ class Context:
 
     Attributes:
         states: GRU states of text and voice, shape (2, width).
-        memory: Vectors of the last turns, oldest first, shape (4, window, width).
+        memory: Vectors of the last turns, oldest first, shape
+            (N_MEMORIES, window, width).
         heard: Whether they had text, and a voice, shape (2, window).
         speakers: Who spoke them, oldest first; at most `window`.
         voices: Of the speakers heard, the most recent last; at most `MAX_SPEAKERS`.
@@ -167,7 +171,7 @@ def empty_context(width: int, window: int) -> Context:
     """Give the context of a conversation in which nobody has spoken."""
     return Context(
         states=np.zeros((2, width), np.float32),
-        memory=np.zeros((4, window, width), np.float32),
+        memory=np.zeros((N_MEMORIES, window, width), np.float32),
         heard=np.zeros((2, window), np.float32),
         speakers=(),
         voices=(),

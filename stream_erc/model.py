@@ -1,9 +1,10 @@
 """Turns -> emotions: the causal hierarchical network, for training and for export.
 
 Stage I turns the voice's numbers into a vector (the text's encoder is a file of its
-own). Stage II follows each modality through the dialogue: a forward GRU, then attention
-to the past. Stage III lets each modality look at the other one's past. After Dutta and
-Ganapathy (2025), "MERITS-L", with nothing that looks ahead.
+own). Stage II follows each modality through the dialogue: a forward GRU of all turns,
+one of each speaker's, then attention to the past. Stage III lets each modality look at
+the other one's past. After Dutta and Ganapathy (2025), "MERITS-L", with nothing that
+looks ahead; the speakers after Majumder et al. (2019), "DialogueRNN".
 
 `forward` takes whole dialogues, `step` one turn and a state; same weights, same window.
 """
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .context import N_MEMORIES
 from .flow import EMOTIONS, SENTIMENTS
 from .layers import (
     TEXT,
@@ -23,9 +25,10 @@ from .layers import (
     FusionStage,
     Shape,
     VoiceStage,
+    find_newest,
 )
 
-N_MEMORIES = 4  # per turn: the text's and the voice's GRU state, then their contexts
+N_VIEWED = 4  # of a turn's `N_MEMORIES`, that attention looks at
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,10 @@ class State:
     """What is remembered of a dialogue; zeros at its start.
 
     Attributes:
-        states: GRU states of text and voice, shape (B, 2, width).
+        states: The dialogue's GRU states of text and voice, shape (B, 2, width).
         memory: Of the last `window` turns, oldest first, shape
-            (B, N_MEMORIES, window, width).
+            (B, N_MEMORIES, window, width): of text and voice each the GRUs' view,
+            then the contexts, then the speaker's state.
         heard: Whether they had text, and a voice, shape (B, 2, window).
     """
 
@@ -90,8 +94,8 @@ class Sight:
     Attributes:
         voice: Stage I, shape (B, N, width).
         entered: Inputs of Stage II, text and voice, each (B, N, width).
-        states: GRU states after each turn, likewise.
-        past: Earlier turns, as in `State.memory`.
+        views: States of both GRUs after each turn, added up, likewise.
+        past: Views and contexts of earlier turns, as in `State.memory`.
         reach: For text and voice the distance in turns from each turn to each of the
             M, shape (B, 2, N, M); -1 where it must not be looked at.
         same: Whether the speaker is the same, shape (B, N, M).
@@ -100,7 +104,7 @@ class Sight:
 
     voice: Tensor
     entered: list[Tensor]
-    states: list[Tensor]
+    views: list[Tensor]
     past: Tensor
     reach: Tensor
     same: Tensor
@@ -143,8 +147,11 @@ class DialogueModel(nn.Module):
         """
         present = presence(turns.present)
         voice, entered = self._enter(turns, present)
-        states = [
+        views = [
             stage.unroll(vectors, present[..., row : row + 1])
+            + stage.unroll_speakers(
+                vectors, present[..., row : row + 1], turns.same_speaker
+            )
             for row, (stage, vectors) in enumerate(
                 zip(self._context_stages, entered, strict=True)
             )
@@ -156,9 +163,9 @@ class DialogueModel(nn.Module):
         is_near = (distance >= 0) & (distance <= self.shape.window)
         was_heard = present.transpose(1, 2).unsqueeze(2) > 0
         reach = torch.where(is_near & was_heard, distance, -1)
-        nothing = turns.text.new_zeros(len(voice), N_MEMORIES, 0, self.shape.width)
+        nothing = turns.text.new_zeros(len(voice), N_VIEWED, 0, self.shape.width)
         scores, _ = self._judge(
-            Sight(voice, entered, states, nothing, reach, turns.same_speaker, present)
+            Sight(voice, entered, views, nothing, reach, turns.same_speaker, present)
         )
         return scores
 
@@ -175,20 +182,22 @@ class DialogueModel(nn.Module):
         )
         present = presence(turns.present)
         voice, entered = self._enter(turns, present)
-        states = [
-            stage.forward_gru.advance(
-                vectors, state.states[:, row : row + 1], present[..., row : row + 1]
-            )
-            for row, (stage, vectors) in enumerate(
-                zip(self._context_stages, entered, strict=True)
-            )
-        ]
+        states, own = self._advance(entered, present, state, turn.same_speaker)
         heard = torch.cat([state.heard, present.transpose(1, 2)], -1)
         distance = torch.arange(self.shape.window, -1, -1).expand_as(heard)
         reach = torch.where(heard > 0, distance, -1).unsqueeze(2)
         scores, newest = self._judge(
             Sight(
-                voice, entered, states, state.memory, reach, turns.same_speaker, present
+                voice,
+                entered,
+                [
+                    all_turns + speaker
+                    for all_turns, speaker in zip(states, own, strict=True)
+                ],
+                state.memory[:, :N_VIEWED],
+                reach,
+                turns.same_speaker,
+                present,
             )
         )
         return Scores(
@@ -198,7 +207,9 @@ class DialogueModel(nn.Module):
             scores.fused[:, 0],
         ), State(
             states=torch.cat(states, 1),
-            memory=torch.cat([state.memory, newest], 2)[:, :, 1:],
+            memory=torch.cat(
+                [state.memory, torch.cat([newest, torch.stack(own, 1)], 1)], 2
+            )[:, :, 1:],
             heard=heard[..., 1:],
         )
 
@@ -212,14 +223,27 @@ class DialogueModel(nn.Module):
         text = self.text_context.enter(turns.text, present[..., :1])
         return voice, [text, self.voice_context.enter(voice, present[..., 1:])]
 
+    def _advance(
+        self, entered: list[Tensor], present: Tensor, state: State, same: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Take one turn; give states of dialogue and speaker, each (B, 1, width)."""
+        states, own = [], []
+        for row, stage in enumerate(self._context_stages):
+            vectors, is_there = entered[row][:, 0], present[:, 0, row : row + 1]
+            before = state.states[:, row]
+            states.append(stage.forward_gru.advance(vectors, before, is_there))
+            before = find_newest(state.memory[:, N_VIEWED + row], same)
+            own.append(stage.speaker_gru.advance(vectors, before, is_there))
+        return [s.unsqueeze(1) for s in states], [s.unsqueeze(1) for s in own]
+
     def _judge(self, sight: Sight) -> tuple[Scores, Tensor]:
-        """Score N turns; also give what is remembered of them, (B, 4, N, width)."""
+        """Score N turns; also give their views and contexts, (B, 4, N, width)."""
         contexts, memories = [], []
         for row, stage in enumerate(self._context_stages):
-            states = sight.states[row]
-            views = torch.cat([sight.past[:, row], states], 1)
+            view = sight.views[row]
+            views = torch.cat([sight.past[:, row], view], 1)
             context = stage.look_back(
-                sight.entered[row], states, views, sight.reach[:, row], sight.same
+                sight.entered[row], view, views, sight.reach[:, row], sight.same
             )
             contexts.append(context)
             memories.append(torch.cat([sight.past[:, 2 + row], context], 1))
@@ -236,7 +260,7 @@ class DialogueModel(nn.Module):
             voice_context=judgements[VOICE],
             fused=fused,
         )
-        return scores, torch.stack([*sight.states, *contexts], 1)
+        return scores, torch.stack([*sight.views, *contexts], 1)
 
     def probabilities(self, fused: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """Give calibrated emotions (..., 7) and sentiments (..., 3).

@@ -12,12 +12,12 @@ import numpy as np
 import onnxruntime
 
 from .checksum import check_sum
-from .context import VoiceScale
+from .context import N_MEMORIES, VoiceScale
 from .errors import ModelError
 from .flow import EMOTIONS, SENTIMENTS
 from .networks import network_options
 
-FORMAT = 1
+FORMAT = 2  # 1: without states of speakers
 MANIFEST_FILE = "manifest.json"
 TEXT_FILE = "text_encoder.onnx"
 DIALOGUE_FILE = "dialogue.onnx"
@@ -139,7 +139,7 @@ def check_sizes(
         "present": [3],
         "same_speaker": [sizes.window],
         "states": [2, sizes.width],
-        "memory": [4, sizes.window, sizes.width],
+        "memory": [N_MEMORIES, sizes.window, sizes.width],
         "heard": [2, sizes.window],
     }
     got = {node.name: node.shape[1:] for node in network.get_inputs()}

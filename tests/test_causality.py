@@ -54,6 +54,8 @@ def test_to_look_ahead_is_to_look_back_on_the_dialogue_told_backwards():
     model = small_model(causal=False)
     for stage in (model.text_context, model.voice_context):
         stage.backward_gru.load_state_dict(stage.forward_gru.state_dict())
+        speaker = stage.speaker_gru.state_dict()
+        stage.backward_speaker_gru.load_state_dict(speaker)
     turns = random_turns(2, 9)
     names = ("text", "encoder", "functionals", "present")
     backwards = {name: getattr(turns, name).flip(1) for name in names}

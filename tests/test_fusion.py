@@ -253,7 +253,7 @@ def test_other_classes_are_refused(folder):
 
 def test_another_format_is_refused(folder):
     rewrite(folder, format=99)
-    with pytest.raises(ModelError, match="expected format 1, got 99"):
+    with pytest.raises(ModelError, match="expected format 2, got 99"):
         EmotionModel(folder)
 
 

@@ -15,8 +15,8 @@ from small_networks import (  # noqa: E402
     whole,
 )
 
-from stream_erc.layers import Gru  # noqa: E402
-from stream_erc.model import DialogueModel  # noqa: E402
+from stream_erc.layers import Gru, PastAttention, find_newest  # noqa: E402
+from stream_erc.model import N_VIEWED, DialogueModel  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,54 @@ def test_the_gru_is_the_one_that_is_known():
         assert torch.allclose(states, theirs(entered)[0], atol=1e-6)
 
 
+def test_each_speaker_is_followed_as_if_alone():
+    torch.manual_seed(0)
+    gru, entered = Gru(6), torch.randn(1, 9, 6)
+    speakers = torch.tensor([0, 1, 1, 0, 2, 0, 1, 0, 0])
+    same = (speakers[:, None] == speakers[None, :]).float().unsqueeze(0)
+    there = torch.ones(1, 9, 1)
+    with torch.no_grad():
+        states = gru.unroll_speakers(entered, there, same, window=9)
+        for speaker in range(3):
+            own = speakers == speaker
+            alone = gru.unroll(entered[:, own], there[:, own])
+            assert torch.allclose(states[:, own], alone, atol=1e-6)
+
+
+def test_a_speaker_silent_for_longer_than_the_window_is_a_stranger():
+    torch.manual_seed(0)
+    gru, entered = Gru(6), torch.randn(1, 6, 6)
+    speakers = torch.tensor([0, 1, 1, 1, 0, 0])
+    same = (speakers[:, None] == speakers[None, :]).float().unsqueeze(0)
+    with torch.no_grad():
+        states = gru.unroll_speakers(entered, torch.ones(1, 6, 1), same, window=3)
+        anew = gru.unroll(entered[:, 4:], torch.ones(1, 2, 1))
+    assert torch.allclose(states[:, 4:], anew, atol=1e-6)
+
+
+def test_the_newest_of_the_marked_states_is_found():
+    states = torch.arange(1.0, 13.0).reshape(2, 3, 2)
+    marks = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    assert find_newest(states, marks).tolist() == [[3.0, 4.0], [0.0, 0.0]]
+
+
+def test_half_of_the_heads_looks_at_others_alone():
+    torch.manual_seed(0)
+    attention = PastAttention(SHAPE).eval()
+    with torch.no_grad():
+        attention.out.weight[:] = torch.eye(SHAPE.width)
+        memory, half = torch.randn(1, 3, SHAPE.width), SHAPE.width // 2
+        reach = torch.tensor([[[2, 1, 0]]])
+        same = torch.tensor([[[1.0, 0.0, 1.0]]])
+        seen = attention(memory[:, -1:], memory, reach, same)
+        for changed, is_own in ((0, True), (1, False), (2, True)):
+            other = memory.clone()
+            other[:, changed] += 1.0
+            found = attention(memory[:, -1:], other, reach, same)
+            assert torch.equal(found[..., :half], seen[..., :half]) != is_own
+            assert torch.equal(found[..., half:], seen[..., half:]) == is_own
+
+
 def test_layers_of_an_encoder_are_mixed_by_what_was_learned():
     model = small_model(encoder_layers=2)
     turns = random_turns(2, 5, present=torch.ones(2, 5, 3))
@@ -102,7 +150,8 @@ def test_the_memory_holds_the_last_turns_oldest_first():
     expected = turns.present[0, -SHAPE.window :]
     assert torch.equal(state.heard[0, 0], expected[:, 0])
     assert torch.equal(state.heard[0, 1], expected[:, 1:].amax(-1))
-    assert torch.equal(state.memory[0, 0, -1], state.states[0, 0])
+    view = state.states[0] + state.memory[0, N_VIEWED:, -1]
+    assert torch.equal(state.memory[0, :2, -1], view)
 
 
 def test_a_higher_temperature_is_less_sure():

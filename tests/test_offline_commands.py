@@ -265,9 +265,11 @@ def test_a_run_killed_between_and_within_stages_ends_as_it_would_have(
     assert same_weights(trained.weights(tmp_path.name), trained.weights("run"))
 
 
+UNTOLD = "dialogue.speakers=false"
+
 VARIANTS = [
     ["dialogue.joint=true"],
-    ["dialogue.speakers=false"],
+    [UNTOLD],
     ["dialogue.loss=focal"],
     ["dialogue.class_weights=0.5"],
     ["dialogue.fusion.average=0.0", "dialogue.fusion.patience=1"],
@@ -283,11 +285,18 @@ def test_a_variant_learns_something_else(trained, tmp_path, changes):
 
 def test_variants_are_exported_and_served(trained):
     start = ["--start", str(trained.root / "run"), "--first", "dialogue"]
-    changes = [change for variant in VARIANTS for change in variant]
-    assert trained.train("variant", *start, *sets(*changes)) == 0
+    changes = {change for variant in VARIANTS for change in variant} - {UNTOLD}
+    assert trained.train("variant", *start, *sets(*sorted(changes))) == 0
     assert trained.export("variant", "variant model") == 0
     found = say(EmotionModel(trained.root / "variant model"), "Yes.", "No!")
     assert np.allclose(found.sum(-1), 1.0, atol=1e-5)
+
+
+def test_a_model_that_was_not_told_who_speaks_is_not_exported(trained, capsys):
+    start = ["--start", str(trained.root / "run"), "--first", "dialogue"]
+    assert trained.train("untold", *start, *sets(UNTOLD)) == 0
+    assert trained.export("untold", "untold model") == 2
+    assert "expected dialogue.speakers = true, got false" in capsys.readouterr().err
 
 
 def test_a_finished_run_teaches_another(trained, tmp_path, capsys):

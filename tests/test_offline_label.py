@@ -155,6 +155,21 @@ def test_an_estimate_sends_nothing_and_knows_the_cache(label, corpus, capsys):
     assert "6 cached, 0 to ask\n0 requests, about 0 tokens" in capsys.readouterr().out
 
 
+def test_an_estimate_needs_neither_endpoint_nor_model(corpus, capsys):
+    out = corpus.with_name("labels.jsonl")
+    assert main(["label", str(corpus), "--out", str(out), "--dry-run"]) == 0
+    assert "0 cached, 6 to ask" in capsys.readouterr().out
+
+
+def test_a_file_that_holds_no_labels_is_not_written_over(corpus, capsys):
+    out = corpus.with_name("labels.jsonl")
+    out.write_text("my notes\n")
+    options = ["--endpoint", "http://127.0.0.1:9/v1", "--model", "tiny"]
+    assert main(["label", str(corpus), "--out", str(out), *options]) == 2
+    assert out.read_text() == "my notes\n"
+    assert "expected a new file or a labels file" in capsys.readouterr().err
+
+
 # --- settings -------------------------------------------------------------------------
 
 

@@ -247,6 +247,16 @@ def test_what_stays_unreadable_is_kept_aside_until_it_is_read(label, tmp_path, c
     assert not aside.exists()
 
 
+def test_a_server_whose_every_answer_is_rubbish_gave_no_labels(label, tmp_path, capsys):
+    with label_endpoint(scripted(*[completion("hm")] * 12)) as endpoint:
+        code, lines = label(endpoint.url)
+    assert (code, lines) == (3, [])
+    said = capsys.readouterr()
+    assert "no answer that can be read to any of 6 texts" in said.err
+    assert f"{tmp_path / 'labels.jsonl.unparsed'}: 6 unparsed answers" in said.out
+    assert len(read_lines(tmp_path / "labels.jsonl.unparsed")) == 6
+
+
 def test_texts_that_a_filter_refuses_are_kept_aside(label, corpus):
     rows = [{"id": f"{n}", "text": f"{n} {'ok' if n % 2 else 'no'}"} for n in range(10)]
     write_lines(corpus, rows)

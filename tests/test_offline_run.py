@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from offline.training import run as run_module  # noqa: E402  (needs torch)
+from offline.training.credits import public_settings  # noqa: E402
 from offline.training.recipe import (  # noqa: E402
     CorpusRecipe,
     Course,
@@ -20,7 +21,6 @@ from offline.training.run import (  # noqa: E402
     Origin,
     RunFolder,
     difference,
-    public_settings,
 )
 from stream_erc.errors import ConfigError  # noqa: E402
 
@@ -122,6 +122,19 @@ def test_a_full_disk_leaves_the_weights_before(folder, monkeypatch):
 def test_weights_of_a_stage_that_was_not_run_are_missed(folder):
     with pytest.raises(ConfigError, match=r"text\.pt: expected weights"):
         folder.load("text.pt", torch.nn.Linear(3, 2))
+
+
+@pytest.mark.parametrize("n_bytes", [0, 4, 300, 1_000])
+def test_weights_cut_off_or_of_another_network_are_named(folder, n_bytes):
+    model = torch.nn.Linear(3, 2)
+    folder.save("text.pt", model)
+    file = folder.file("text.pt")
+    with pytest.raises(ConfigError, match=r"text\.pt: expected weights of this"):
+        folder.load("text.pt", torch.nn.Linear(4, 2))
+    assert n_bytes < file.stat().st_size
+    file.write_bytes(file.read_bytes()[:n_bytes])
+    with pytest.raises(ConfigError, match=r"text\.pt: expected weights of this"):
+        folder.load("text.pt", model)
 
 
 # --- another run's results ----------------------------------------------------

@@ -114,8 +114,8 @@ def test_padding_changes_no_answer(causal):
 
 def test_without_speakers_all_turns_look_alike():
     turns = collate([dialogue(5)], device=CPU, speakers=False)
-    assert not turns.same_speaker.any()
-    assert collate([dialogue(5)], device=CPU).same_speaker.any()
+    assert turns.same_speaker.all()
+    assert not collate([dialogue(5)], device=CPU).same_speaker.all()
 
 
 @given(
@@ -164,12 +164,20 @@ def test_a_modality_is_never_hidden_where_it_is_the_only_one(gone):
 def test_nothing_is_hidden_if_the_recipe_says_so():
     never = {
         f"drop_{name}": 0.0
-        for name in ("text", "voice", "turn", "encoder", "functionals")
+        for name in ("text", "voice", "turn", "encoder", "functionals", "speakers")
     }
     draw = np.random.default_rng(0)
     for _ in range(50):
         said = hide(dialogue(6), replace(RECIPE, **never), draw)
         assert said.present.all()
+        assert np.array_equal(said.speakers, dialogue(6).speakers)
+
+
+def test_now_and_then_all_speakers_go_by_one_name():
+    recipe = replace(RECIPE, drop_speakers=0.5)
+    draw = np.random.default_rng(0)
+    named = [len({*hide(dialogue(6), recipe, draw).speakers}) > 1 for _ in range(400)]
+    assert 160 < sum(named) < 240
 
 
 def test_hiding_leaves_the_dialogue_as_it_was():

@@ -19,6 +19,7 @@ from small_networks import (  # noqa: E402
 )
 
 from offline.exporting.graphs import write_dialogue_graph  # noqa: E402
+from stream_erc.context import N_MEMORIES  # noqa: E402
 from stream_erc.model_folder import DIALOGUE_INPUTS, DIALOGUE_OUTPUTS  # noqa: E402
 
 N_TURNS = 3 * SHAPE.window  # well beyond the window
@@ -43,7 +44,7 @@ def steps_by_onnx(network, turns):
     width, window = SHAPE.width, SHAPE.window
     state = [
         np.zeros((n_dialogues, 2, width), np.float32),
-        np.zeros((n_dialogues, 4, window, width), np.float32),
+        np.zeros((n_dialogues, N_MEMORIES, window, width), np.float32),
         np.zeros((n_dialogues, 2, window), np.float32),
     ]
     found = []

@@ -8,6 +8,11 @@ over the classes that occur among the labels scored; those that nobody has do no
 
 A run folder of `train` is scored through a model folder made of it meanwhile, with the
 weights as they were trained (float32); that alone needs the extra `train`.
+
+exit codes:
+  0    done
+  2    settings or input are at fault (stderr says how)
+  130  interrupted; nothing is written
 """
 
 from __future__ import annotations

@@ -4,6 +4,11 @@ The text encoder's weights are stored in the smallest form whose loss on validat
 small enough: each is measured. The served networks are compared with torch's on real
 turns, and a folder that differs is refused. The folder is there whole or not at all;
 its LICENSE and card name the data that the run learned from.
+
+exit codes:
+  0    done
+  2    settings or input are at fault (stderr says how)
+  130  interrupted; nothing is written
 """
 
 from __future__ import annotations
@@ -31,7 +36,8 @@ def run(options: argparse.Namespace) -> int:
     from offline.exporting.folder import check_servable, export_folder
     from offline.exporting.placing import check_place, place
     from offline.exporting.trials import choose_form, measure_parity
-    from offline.training.run import RunFolder, about_run
+    from offline.training.credits import about_run
+    from offline.training.run import RunFolder
     from offline.training.trained import load_trained
     from offline.training.training import Training
     from stream_erc.model_folder import DIALOGUE_FILE

@@ -13,7 +13,8 @@ With --engine ray each worker of a Ray cluster puts --concurrency questions at o
 exit codes:
   0    done; texts whose answers nobody could read are in OUT.unparsed
   2    settings or input are at fault
-  3    the endpoint is down or refuses (stderr says how); the same command goes on
+  3    the endpoint is down, refuses, or gave nothing that can be read (stderr says
+       how); the same command goes on
   130  interrupted; the same command goes on
 """
 
@@ -33,8 +34,8 @@ from offline.engines import Engine, add_engine_options, choose_engine
 from offline.labelling.agreement import compare_all, read_pairs, write_agreement
 from offline.labelling.cache import Cache
 from offline.labelling.estimate import estimate
-from offline.labelling.job import Job, plan, write_labels
-from offline.labelling.lines import read_lines
+from offline.labelling.job import Job, name_unparsed, plan, write_labels
+from offline.labelling.lines import LabelledLine, read_lines, starts_with
 from offline.labelling.prompts import PROMPTS, Prompt
 from offline.labelling.tally import Tally, Usage
 from offline.progress import Progress
@@ -108,7 +109,8 @@ def run(options: argparse.Namespace) -> int:
     lines = read_lines(options.files, strict=options.strict)
     cache_file = options.cache or options.out.with_name(options.out.name + ".cache")
     with Cache(cache_file) as cache:
-        job = plan(lines, prompt, options.model, cache, options.per_request)
+        # An estimate without a model takes nothing for answered.
+        job = plan(lines, prompt, options.model or "", cache, options.per_request)
         if options.dry_run:
             tell_estimate(job, prompt, options)
             return 0
@@ -121,7 +123,8 @@ def check(options: argparse.Namespace) -> None:
     Raises:
         ConfigError: If a setting lacks or is out of range.
     """
-    for name in ("out", "endpoint", "model"):
+    needed = ("out",) if options.dry_run else ("out", "endpoint", "model")
+    for name in needed:
         if not getattr(options, name):
             raise ConfigError(f"--{name}: expected a value, got none")
     for name in ("per_request", "concurrency"):
@@ -130,6 +133,12 @@ def check(options: argparse.Namespace) -> None:
             got = getattr(options, name)
             raise ConfigError(f"--{shown}: expected 1 or more, got {got}")
     refuse_inputs("--out", options.out, options.files)
+    if options.out.is_file() and options.out.stat().st_size:
+        if not starts_with(options.out, LabelledLine):
+            raise ConfigError(
+                f"--out: expected a new file or a labels file, got {options.out}, "
+                "which is something else"
+            )
 
 
 def tell_estimate(job: Job, prompt: Prompt, options: argparse.Namespace) -> None:
@@ -177,6 +186,10 @@ def label(
     n_lines = write_labels(job, cache, options.out)
     tell_outcome(job, asked.tally, asked.usage)
     print(f"{options.out}: {n_lines} of {len(job.lines)} utterances")
+    if asked.tally.n_unparsed:
+        print(
+            f"{name_unparsed(options.out)}: {asked.tally.n_unparsed} unparsed answers"
+        )
     if asked.failure is None:
         return 0
     print(asked.failure, file=sys.stderr)

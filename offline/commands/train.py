@@ -7,6 +7,11 @@ what each stage reaches (weighted F1), `logs` is for TensorBoard.
 
 On several GPUs: accelerate launch --multi_gpu --num_processes N -m offline train ...
 With --engine ray workers of a Ray cluster hear the recordings (the stage voices).
+
+exit codes:
+  0    done
+  2    settings or input are at fault (stderr says how)
+  130  interrupted; the same command goes on
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from offline.training.text_model import TextModel
 from stream_erc import model_folder as files
-from stream_erc.model import N_MEMORIES, DialogueModel, State, Turns
+from stream_erc.context import N_MEMORIES
+from stream_erc.model import DialogueModel, State, Turns
 
 from .weights import shrink
 

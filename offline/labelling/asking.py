@@ -38,9 +38,16 @@ class Asked:
         self.failure = self.failure or other.failure
 
     def require_any(self) -> None:
-        """Take it for a failure where nothing but refusals came."""
-        if self.failure is None and self.refusal and not self.tally.n_labelled:
+        """Take it for a failure where nothing but refusals or rubbish came."""
+        if self.failure is not None or self.tally.n_labelled:
+            return
+        if self.refusal:
             self.failure = EndpointDown(self.refusal)
+        elif self.tally.n_unparsed:
+            self.failure = EndpointDown(
+                f"expected labels, got no answer that can be read to any of "
+                f"{self.tally.n_unparsed} texts"
+            )
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ def collate(
     Args:
         dialogues: At least one.
         device: Where the tensors go.
-        speakers: Whether it is told whose turns are whose.
+        speakers: Whether it is told whose turns are whose; else all are one's.
     """
     longest = max(len(dialogue) for dialogue in dialogues)
 
@@ -42,7 +42,7 @@ def collate(
         encoder=stack("encoder"),
         functionals=stack("functionals"),
         present=stack("present"),
-        same_speaker=same * float(speakers),
+        same_speaker=same if speakers else torch.ones_like(same),
     )
 
 
@@ -69,7 +69,7 @@ def collate_taught(dialogues: Sequence[Dialogue], device: torch.device) -> Tenso
 def hide(
     dialogue: Dialogue, recipe: DialogueRecipe, draw: np.random.Generator
 ) -> Dialogue:
-    """Drop modalities and families at random, so that each works without the others."""
+    """Drop modalities, families and names at random: each works without the others."""
     present = dialogue.present.copy()
     if present[:, TEXT].any() and present[:, ENCODER:].any():
         chance = draw.random()
@@ -87,4 +87,7 @@ def hide(
             present[:, ENCODER] = 0.0
         elif chance < recipe.drop_encoder + recipe.drop_functionals:
             present[:, FUNCTIONALS] = 0.0
-    return replace(dialogue, present=present)
+    speakers = dialogue.speakers
+    if draw.random() < recipe.drop_speakers:
+        speakers = np.zeros_like(speakers)
+    return replace(dialogue, present=present, speakers=speakers)

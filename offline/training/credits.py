@@ -1,8 +1,13 @@
-"""What was learned from -> Credits: the data and the encoder that a model owes."""
+"""What was learned from -> Credits: the data and the encoder that a model owes.
+
+Also what a model's manifest says of the run that made it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import msgspec
 
@@ -89,3 +94,20 @@ def join(stages: Iterable[Credits]) -> Credits:
             if name not in corpora or part.share > corpora[name].share:
                 corpora[name] = part
     return Credits(tuple(encoders), corpora, tuple(labels))
+
+
+def public_settings(recipe: Recipe) -> dict[str, Any]:
+    """Give the recipe for a manifest: an encoder's folder by its name alone."""
+    settings = asdict(recipe)
+    for part in ("text", "voice"):
+        settings[part]["encoder"] = encoder_name(settings[part]["encoder"])
+    return settings
+
+
+def about_run(recipe: Recipe, learned_from: Credits) -> dict[str, Any]:
+    """Give what a manifest says of a run: seed, recipe, and what it learned from."""
+    return {
+        "seed": recipe.seed,
+        "recipe": public_settings(recipe),
+        "learned_from": msgspec.to_builtins(learned_from),
+    }

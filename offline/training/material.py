@@ -303,7 +303,8 @@ def find_folder(corpora: Path, name: str) -> Path:
     if not (folder / f"{TRAIN}.jsonl").is_file():
         raise ConfigError(
             f"--corpora: expected {folder / TRAIN}.jsonl, got none; "
-            "`python -m offline read` writes it"
+            "`python -m offline read` writes it of a published corpus; docs/retrain.md "
+            "tells how to of your own"
         )
     return folder
 

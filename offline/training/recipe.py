@@ -118,6 +118,7 @@ class DialogueRecipe:
     drop_turn: float = 0.1  # turns that lack one of the two, in the others
     drop_encoder: float = 0.15  # dialogues whose voice is functionals alone
     drop_functionals: float = 0.15  # dialogues whose voice is the encoder's alone
+    drop_speakers: float = 0.15  # dialogues in which all go by one name
     acted: ActedRecipe = field(default_factory=ActedRecipe)
 
 

@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import msgspec
 import torch
@@ -38,7 +39,7 @@ from stream_erc.errors import ConfigError
 from .credits import Credits, join
 from .lock import hold
 from .processes import join_processes
-from .recipe import Recipe, build, encoder_name
+from .recipe import Recipe, build
 
 log = logging.getLogger(__name__)
 
@@ -268,12 +269,24 @@ class RunFolder:
         """Set a network's weights.
 
         Raises:
-            ConfigError: If the stage that gives them was not run.
+            ConfigError: If the stage that gives them was not run, or the file is cut or
+                of another network.
         """
         file = self.file(name)
         if not file.is_file():
             raise ConfigError(f"{file}: expected weights of an earlier stage, got none")
-        model.load_state_dict(torch.load(file, weights_only=True, map_location="cpu"))
+        if not is_zipfile(file):
+            raise ConfigError(
+                f"{file}: expected weights of this network, got a part of a file"
+            )
+        try:
+            weights = torch.load(file, weights_only=True, map_location="cpu")
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            told = str(error).splitlines()
+            raise ConfigError(
+                f"{file}: expected weights of this network, got: {' '.join(told[:2])}"
+            ) from error
 
     def _read(self, name: str) -> dict[str, Any]:
         file = self.file(name)
@@ -327,21 +340,4 @@ def encoders(settings: Mapping[str, Any]) -> dict[str, str]:
         part: Path(settings[part]["encoder"]).name
         for part in ("text", "voice")
         if "encoder" in settings.get(part, {})
-    }
-
-
-def public_settings(recipe: Recipe) -> dict[str, Any]:
-    """Give the recipe for a manifest: an encoder's folder by its name alone."""
-    settings = asdict(recipe)
-    for part in ("text", "voice"):
-        settings[part]["encoder"] = encoder_name(settings[part]["encoder"])
-    return settings
-
-
-def about_run(recipe: Recipe, learned_from: Credits) -> dict[str, Any]:
-    """Give what a manifest says of a run: seed, recipe, and what it learned from."""
-    return {
-        "seed": recipe.seed,
-        "recipe": public_settings(recipe),
-        "learned_from": msgspec.to_builtins(learned_from),
     }

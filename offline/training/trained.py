@@ -23,8 +23,13 @@ def load_trained(recipe: Recipe, run: RunFolder) -> Trained:
     """Give what a run has trained, ready for export; neither corpora nor labels needed.
 
     Raises:
-        ConfigError: If a stage was not run.
+        ConfigError: If a stage was not run, or the network was not told who speaks.
     """
+    if not recipe.dialogue.speakers:
+        raise ConfigError(
+            f"{run.folder}: expected dialogue.speakers = true, got false: who serves a "
+            "model tells it who speaks"
+        )
     missing = [name for name in TRAINED_FILES if not run.file(name).is_file()]
     if missing:
         raise ConfigError(
