@@ -108,6 +108,14 @@ if [ "${1:-}" != --quick ]; then  # do other corpora help the context?
         train variants-iemocap4 beside-others iemocap4 "$seed" "${others[@]}" \
             --start "$first" --first dialogue
     done
+    teachers=()
+    for seed in $SEEDS; do
+        teachers+=(--teacher "$RUNS/results/variants-iemocap4/bidirectional/seed-$seed")
+    done
+    for seed in $MANY_SEEDS; do
+        train variants-iemocap4 beside-others-taught iemocap4 "$seed" "${others[@]}" \
+            "${teachers[@]}" --start "$first" --first dialogue
+    done
     iemocap='corpora.iemocap={auxiliary=true,batch=6,labels=["neutral","sadness","joy","anger"]}'
     train variants-meld beside-others meld 0 --set "$iemocap" \
         --start "$RUNS/results/labels-meld/labels-all/seed-0" --first voices

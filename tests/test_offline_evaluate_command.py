@@ -65,7 +65,7 @@ def test_a_table_is_printed_and_a_report_written(corpus, tmp_path, capsys):
 
 def test_labels_and_context_reach_the_evaluation(corpus, tmp_path):
     file = tmp_path / "report.json"
-    options = ["--labels", "joy, anger", "--context", "1", "--modalities", "text"]
+    options = ["--labels", "happy, anger", "--context", "1", "--modalities", "text"]
     assert evaluate("--corpus", corpus, *options, "--report", file) == 0
     report = json.loads(file.read_text())
     assert report["labels"] == ["joy", "anger"]

@@ -583,6 +583,7 @@ def test_what_is_no_recording_is_said_to_be_none(tmp_path, content):
         (1.0, 2.0, 12_000, 33_599),  # 250 ms before, 100 ms behind
         (0.1, None, 0, 47_999),
         (None, 2.95, 0, 47_999),
+        (None, 3.4, 0, 47_999),  # times are rounded
     ],
 )
 def test_a_clip_is_cut_as_the_server_would(start_s, end_s, first, last):
@@ -597,7 +598,9 @@ def test_the_edges_of_a_clip_can_be_moved():
     assert (cut[0], cut[-1]) == (16_000, 31_999)
 
 
-@pytest.mark.parametrize(("start_s", "end_s"), [(3.5, 4.0), (2.0, 1.0), (0.0, -1.0)])
+@pytest.mark.parametrize(
+    ("start_s", "end_s"), [(3.5, 4.0), (2.0, 1.0), (0.0, -1.0), (1.0, 3.6)]
+)
 def test_a_turn_outside_its_recording_is_refused(start_s, end_s):
     with pytest.raises(hearing.Unheard, match="3.00 s, got start_s="):
         hearing.cut_clip(np.zeros(48_000, np.float32), start_s, end_s)

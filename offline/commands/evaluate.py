@@ -26,6 +26,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from offline.corpora.form import read_corpus, refuse_inputs
+from offline.corpora.names import EMOTION_NAMES
 from offline.evaluation.config import EvaluationConfig
 from offline.evaluation.evaluating import evaluate_corpus
 from offline.evaluation.picture import check_picture, draw_picture
@@ -123,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
         audio_root=options.audio_root,
         modalities=options.modalities,
         context_turns=options.context,
-        labels=tuple(parts_of(options.labels)),
+        labels=tuple(EMOTION_NAMES.get(x, x) for x in parts_of(options.labels)),
         limit_dialogues=options.limit,
         has_curve=options.curve,
         word_errors_percent=numbers_of("--asr-errors", options.asr_errors),

@@ -118,11 +118,14 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     """Give the recipe with the command line's overrides.
 
     Raises:
-        ConfigError: If there is no such recipe, or it names no corpus.
+        ConfigError: If there is no such recipe or text encoder, or it names no corpus.
     """
     changes = list(options.set)
     if options.text_encoder is not None:
         name = options.text_encoder
+        is_path = name.startswith(("/", ".", "~")) or name.count("/") > 1
+        if is_path and not Path(name).is_dir():
+            raise ConfigError(f"--text-encoder: expected a folder, got no such: {name}")
         place = Path(name).resolve() if Path(name).is_dir() else name
         changes.append(f"text.encoder={json.dumps(str(place))}")
     recipe = read_recipe(options.recipe, changes)

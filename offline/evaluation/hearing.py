@@ -25,6 +25,7 @@ from .faults import AUDIO_FILES, AUDIO_TURNS, LONG_TURNS, Faults
 
 BEFORE_VOICE_S = 0.25  # what the server keeps before the voice
 AFTER_VOICE_S = 0.10  # and behind it
+SLACK_S = 0.5  # that a turn may end behind its recording: times are rounded, files cut
 
 FULL_SCALE = 32_768.0
 QUIETEST_TONE_HZ = 20.0  # pink noise has endless power towards 0
@@ -134,7 +135,7 @@ def cut_clip(
         shift_s: Moves the two edges.
 
     Raises:
-        Unheard: If the recording has nothing there.
+        Unheard: If the recording has nothing there, or ends well before the turn does.
     """
     start, end = 0, len(samples)
     if start_s is not None:
@@ -143,11 +144,12 @@ def cut_clip(
         end = int(max(0.0, end_s + AFTER_VOICE_S + shift_s[1]) * SAMPLE_RATE_HZ)
     is_empty = start >= min(end, len(samples))
     is_backwards = start_s is not None and end_s is not None and start_s >= end_s
-    if is_empty or is_backwards:
+    duration_s = len(samples) / SAMPLE_RATE_HZ
+    is_beyond = end_s is not None and end_s > duration_s + SLACK_S
+    if is_empty or is_backwards or is_beyond:
         raise Unheard(
             f"expected a voice within the recording's "
-            f"{len(samples) / SAMPLE_RATE_HZ:.2f} s, got start_s={start_s} and "
-            f"end_s={end_s}"
+            f"{duration_s:.2f} s, got start_s={start_s} and end_s={end_s}"
         )
     return samples[start:end]
 
