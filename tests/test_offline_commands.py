@@ -440,6 +440,16 @@ def test_what_was_trained_otherwise_is_taken_over_with_a_word(
     assert "stage0 taken over, but expected text sentiment_weight = 1.0, got 0" in line
 
 
+@pytest.mark.parametrize("name", ["./none", "/no/such/folder", "a/b/c"])
+def test_an_encoder_that_is_no_folder_is_not_looked_for_on_the_hub(
+    trained, tmp_path, capsys, name
+):
+    assert trained.train(tmp_path.name, "--text-encoder", name) == 2
+    assert f"--text-encoder: expected a folder, got no such: {name}" in (
+        capsys.readouterr().err
+    )
+
+
 def test_what_another_encoder_says_is_not_taken_over(trained, tmp_path, capsys):
     write_encoder(tmp_path / "another")
     start = ["--start", str(trained.root / "run"), "--first", "dialogue"]
