@@ -212,6 +212,7 @@ def test_what_lies_at_the_edge_of_a_range_is_taken(read):
 def test_every_range_is_of_a_setting_that_exists():
     known = {key for settings in settings_within(Recipe()) for key in settings}
     assert {*SMALLEST, *SHARES} <= known
+    assert {name for name in known if name.startswith("drop")} <= SHARES
 
 
 def settings_within(settings):

@@ -20,7 +20,7 @@ SMALLEST = {
 
 SHARES = frozenset(
     {"average", "dropout", "drop_text", "drop_voice", "drop_turn"}
-    | {"teacher_weight", "drop_encoder", "drop_functionals"}
+    | {"teacher_weight", "drop_encoder", "drop_functionals", "drop_speakers"}
     | {"one_name", "steady", "steady_dialogues", "neutral_words", "agreeing_words"}
     | {"part", "bare", "misheard", "misheard_texts", "prefix"}
     | {"speed", "noise", "room", "narrow_band"}
