@@ -125,16 +125,10 @@ class PastAttention(nn.Module):
 
     def _is_hidden(self, reach: Tensor, same: Tensor) -> Tensor:
         """Tell what each head must not look at, shape (B, n_heads, N, M)."""
-        is_other = (same < 1).unsqueeze(1)
-        n_own = self.n_heads // 2
-        hidden = torch.cat(
-            [
-                is_other.expand(-1, n_own, -1, -1),
-                ~is_other.expand(-1, self.n_heads - n_own, -1, -1),
-            ],
-            1,
-        )
-        return hidden | (reach < 0).unsqueeze(1)
+        heads = torch.arange(self.n_heads, device=same.device).reshape(-1, 1, 1)
+        looks_at_own = heads < self.n_heads // 2
+        is_own = (same > 0).unsqueeze(1)
+        return (is_own != looks_at_own) | (reach < 0).unsqueeze(1)
 
     def _heads(self, vectors: Tensor) -> Tensor:
         """Shape (B, N, width) -> (B, n_heads, N, width / n_heads)."""
