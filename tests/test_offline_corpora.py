@@ -240,6 +240,23 @@ def test_a_dialogue_of_two_splits_is_named_once(file):
     ]
 
 
+def test_problems_name_the_lines_of_the_file(tmp_path):
+    train, test = tmp_path / "train.jsonl", tmp_path / "test.jsonl"
+    write_corpus(train, [said("a", 0), said("b", 0)])
+    write_corpus(test, [said("c", 0), said("b", 0)])
+    test.write_text("\ufeff\nno utterance\n" + test.read_text())
+    corpora = {"train": read_corpus(train), "test": read_corpus(test)}
+    assert [problem.line for problem in corpora["test"].problems] == [2]
+    assert [problem.line for problem in find_shared_dialogues(corpora)] == [4]
+
+
+def test_a_byte_order_mark_costs_no_utterance(tmp_path):
+    file = tmp_path / "corpus.jsonl"
+    write_corpus(file, [said("a", 0)])
+    file.write_text("\ufeff" + file.read_text())
+    assert read_corpus(file, strict=True).utterances == [said("a", 0)]
+
+
 def test_ten_problems_are_told_and_all_are_counted(file, caplog):
     caplog.set_level(logging.WARNING)
     tell_problems([Problem(file, line, "wrong") for line in range(1, 13)])

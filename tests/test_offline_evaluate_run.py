@@ -133,6 +133,12 @@ def test_a_run_that_looks_ahead_cannot_be_played(place, tmp_path, capsys):
     assert "expected a causal model" in capsys.readouterr().err
 
 
+def test_the_shipped_model_s_card_is_not_written_unless_it_is_named(place, capsys):
+    assert main(["evaluate", "--corpus", str(place / "test.jsonl"), "--card", "x"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "--card: expected --model, whose card to write, got none"
+
+
 def test_a_run_has_no_card(place, run, capsys):
     assert evaluate(place, run, "--card", "talk") == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -274,6 +274,20 @@ def test_every_form_is_tried_on_validation(trained):
     assert trials[0].megabytes <= trials[-1].megabytes
 
 
+def test_a_form_changes_words_without_a_voice_too(trained):
+    lines = lines_of(12)
+
+    def held_out(vectors):
+        some = build_dialogues(
+            lines, vectors["talk/validation"], None, trained.scales, SIZES
+        )
+        return {"talk": HeldOut(some, make_target([]), False)}
+
+    texts = {"talk/validation": [line.text or "" for line in lines]}
+    trials = compare(trained, texts, held_out, DialogueRecipe())
+    assert trials[0].largest_change > 0.0
+
+
 def test_without_validation_no_form_can_be_chosen(trained):
     with pytest.raises(ConfigError, match="export: expected .*validation"):
         compare(trained, {}, lambda vectors: {}, DialogueRecipe())

@@ -46,7 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--model",
         type=Path,
-        default=DEFAULT_MODEL,
         metavar="DIR",
         help="model folder, or run folder of `train`; default: the shipped model",
     )
@@ -87,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--card",
         metavar="NAME",
-        help="put the figures into the model folder's own card, under this name",
+        help="put the figures into the card of --model, under this name",
     )
 
 
@@ -137,12 +136,10 @@ def run(options: argparse.Namespace) -> int:
             refuse_inputs(name, file, [options.corpus])
     if options.picture is not None:
         check_picture(options.picture)
-    if options.card is not None and is_run(options.model):
-        raise ConfigError(
-            f"--card: expected a model folder, got the run folder {options.model}"
-        )
+    if options.card is not None:
+        refuse_card(options.model)
     corpus = read_corpus(options.corpus, strict=options.strict)
-    model = load_model(options.model)
+    model = load_model(options.model or DEFAULT_MODEL)
     if options.card is not None:
         check_card(options.model)  # before minutes of scoring
     report = evaluate_corpus(model, corpus, config)
@@ -154,6 +151,20 @@ def run(options: argparse.Namespace) -> int:
     if options.card is not None:
         add_figures(options.model, options.card, report)
     return 0
+
+
+def refuse_card(folder: Path | None) -> None:
+    """Refuse a card where there is none, or it is not the user's.
+
+    Raises:
+        ConfigError: If no model folder is named, or it is a run's.
+    """
+    if folder is None:
+        raise ConfigError("--card: expected --model, whose card to write, got none")
+    if is_run(folder):
+        raise ConfigError(
+            f"--card: expected a model folder, got the run folder {folder}"
+        )
 
 
 def is_run(folder: Path) -> bool:

@@ -105,11 +105,17 @@ class Corpus:
         file: Where it came from; audio and features are relative to its folder.
         utterances: In order, dialogues contiguous, turns growing.
         problems: What was left out or mended.
+        lines: Where each utterance stands in the file, from 1; none if it was not read.
     """
 
     file: Path
     utterances: list[Utterance]
     problems: list[Problem]
+    lines: Sequence[int] = ()
+
+    def line(self, number: int) -> int:
+        """Give the line of an utterance, from 1."""
+        return self.lines[number] if self.lines else number + 1
 
     @property
     def root(self) -> Path:
@@ -160,12 +166,13 @@ def read_corpus(file: Path, *, strict: bool = False) -> Corpus:
     if not numbered:
         first = f"; {complaints.found[0]}" if complaints.found else ""
         raise ConfigError(f"{file}: expected utterances, one a line, got none{first}")
-    return Corpus(file, _in_order(numbered, complaints), complaints.found)
+    lines, utterances = zip(*_in_order(numbered, complaints), strict=True)
+    return Corpus(file, list(utterances), complaints.found, lines)
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")  # some editors write a mark
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{file}: expected a corpus file, got: {reason(error)}"
@@ -203,9 +210,9 @@ def _keys_like(key: str) -> str:
 
 def _in_order(
     numbered: Iterable[tuple[int, Utterance]], complaints: Complaints
-) -> list[Utterance]:
+) -> list[tuple[int, Utterance]]:
     """Bring the lines of a dialogue together, by turn."""
-    dialogues: dict[str, dict[int, Utterance]] = {}
+    dialogues: dict[str, dict[int, tuple[int, Utterance]]] = {}
     latest = ""
     for number, utterance in numbered:
         name = utterance.dialogue
@@ -220,7 +227,7 @@ def _in_order(
                 number,
                 f"expected a turn of {name!r} after {max(turns)}, got {utterance.turn}",
             )
-        turns[utterance.turn] = utterance
+        turns[utterance.turn] = (number, utterance)
         latest = name
     return [turns[turn] for turns in dialogues.values() for turn in sorted(turns)]
 
@@ -248,12 +255,12 @@ def find_shared_dialogues(splits: Mapping[str, Corpus]) -> list[Problem]:
     first: dict[str, str] = {}
     problems = []
     for split, corpus in splits.items():
-        for number, utterance in enumerate(corpus.utterances, start=1):
+        for number, utterance in enumerate(corpus.utterances):
             name = utterance.dialogue
             if first.setdefault(name, split) != split:
                 message = f"expected dialogue {name!r} in one split, got it in "
                 message += f"{first[name]} and {split}"
-                problems.append(Problem(corpus.file, number, message))
+                problems.append(Problem(corpus.file, corpus.line(number), message))
                 first[name] = split
     return problems
 

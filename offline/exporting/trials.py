@@ -23,7 +23,7 @@ from torch import Tensor
 from offline.progress import Progress, track
 from offline.training.batches import collate
 from offline.training.dialogue_stages import FUSION, predict
-from offline.training.dialogues import Dialogue
+from offline.training.dialogues import ENCODER, FUNCTIONALS, TEXT, Dialogue
 from offline.training.material import HeldOut
 from offline.training.recipe import DialogueRecipe
 from offline.training.scoring import N_EMOTIONS
@@ -52,7 +52,7 @@ class Trial:
         form: Of `weights.FORMS`.
         megabytes: Of the text encoder's file.
         weighted_f1: On validation, the mean over the corpora.
-        largest_change: Of any probability, against float32.
+        largest_change: Of any probability by words alone or both, against float32.
         ms_per_text: On one thread.
     """
 
@@ -103,8 +103,11 @@ def compare(
         if not figures:
             raise ConfigError("export: expected a validation split, got none")
         given = [
-            predict(trained.dialogue, held.dialogues)[0][:, :N_EMOTIONS].softmax(-1)
+            predict(trained.dialogue, held.dialogues, columns=columns)[0][
+                :, :N_EMOTIONS
+            ].softmax(-1)
             for held in dialogues.values()
+            for columns in ((TEXT,), (TEXT, ENCODER, FUNCTIONALS))
         ]
         exact = exact or given
         trials.append(

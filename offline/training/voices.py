@@ -83,6 +83,7 @@ class Part:
         corpus: The file that they are lines of.
         start: Number of the first in it.
         utterances: In order.
+        lines: Where each stands in the file, from 1.
         copies: Varied ones of each turn; 0 outside training.
         file: Where the numbers go.
     """
@@ -90,6 +91,7 @@ class Part:
     corpus: Path
     start: int
     utterances: Sequence[Utterance]
+    lines: Sequence[int]
     copies: int
     file: Path
 
@@ -107,11 +109,13 @@ def find_parts(corpus: Corpus, folder: Path, copies: int) -> list[Part]:
         copies: Varied ones of each turn; 0 outside training.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    lines = [corpus.line(number) for number in range(len(corpus.utterances))]
     parts = [
         Part(
             corpus.file,
             start,
             corpus.utterances[start : start + PART_UTTERANCES],
+            lines[start : start + PART_UTTERANCES],
             copies,
             folder / f"{start:06}.npz",
         )
@@ -169,16 +173,17 @@ def make_hear(
     def hear_part(part: Part) -> Heard:
         rows: list[Row] = []
         problems = []
-        for number, utterance in enumerate(part.utterances, part.start):
+        for place, utterance in enumerate(part.utterances):
             if utterance.audio is None:
                 continue
             try:
                 file = part.corpus.parent / utterance.audio
                 samples = recording(file, utterance.channel)
                 cut = partial(cut_clip, samples, utterance.start_s, utterance.end_s)
-                rows += hear(number, cut, encode, augment, part.copies)
+                rows += hear(part.start + place, cut, encode, augment, part.copies)
             except Unheard as error:
-                problems.append(Problem(part.corpus, number + 1, str(error)))
+                line = part.lines[place]
+                problems.append(Problem(part.corpus, line, str(error)))
         return rows, problems
 
     return hear_part
