@@ -102,13 +102,7 @@ def compare(
         figures = stage_figures(trained.dialogue, FUSION, dialogues, recipe)
         if not figures:
             raise ConfigError("export: expected a validation split, got none")
-        given = [
-            predict(trained.dialogue, held.dialogues, columns=columns)[0][
-                :, :N_EMOTIONS
-            ].softmax(-1)
-            for held in dialogues.values()
-            for columns in ((TEXT,), (TEXT, ENCODER, FUNCTIONALS))
-        ]
+        given = probabilities_of(trained.dialogue, dialogues)
         exact = exact or given
         trials.append(
             Trial(
@@ -121,6 +115,18 @@ def compare(
         )
         log.info("%s", trials[-1])
     return trials[::-1]
+
+
+def probabilities_of(
+    model: DialogueModel, held_out: Mapping[str, HeldOut]
+) -> list[Tensor]:
+    """Give each corpus's emotions (n, 7), by words alone and by words and voice."""
+    patterns = ((TEXT,), (TEXT, ENCODER, FUNCTIONALS))
+    return [
+        predict(model, held.dialogues, columns=columns)[0][:, :N_EMOTIONS].softmax(-1)
+        for held in held_out.values()
+        for columns in patterns
+    ]
 
 
 def largest_change(exact: Sequence[Tensor], given: Sequence[Tensor]) -> float:
