@@ -108,6 +108,10 @@ if [ "${1:-}" != --quick ]; then  # do other corpora help the context?
         train variants-iemocap4 beside-others iemocap4 "$seed" "${others[@]}" \
             --start "$first" --first dialogue
     done
+    for seed in $MANY_SEEDS; do
+        train variants-iemocap4 beside-others-no-labels iemocap4 "$seed" "${others[@]}" \
+            --set text.n_labels=0
+    done
     teachers=()
     for seed in $SEEDS; do
         teachers+=(--teacher "$RUNS/results/variants-iemocap4/bidirectional/seed-$seed")
