@@ -5,7 +5,9 @@ import gc
 import json
 import random
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -107,10 +109,19 @@ async def hold(monkeypatch, n_turns):
     assert after_bytes - before_bytes < MOST_GROWTH_BYTES
 
 
+def run_alone(n_turns):
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        asyncio.Runner(loop_factory=SimulatedLoop) as runner,
+    ):
+        runner.run(hold(monkeypatch, n_turns))
+
+
 @pytest.mark.parametrize(
     "hours", [0.1, pytest.param(8, marks=pytest.mark.slow)], ids=lambda h: f"{h} h"
 )
-def test_a_long_session_is_exact_to_its_end_and_does_not_grow(monkeypatch, hours):
+def test_a_long_session_is_exact_to_its_end_and_does_not_grow(hours):
     n_turns = round(hours * 3_600_000 / TURN_MS)
-    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
-        runner.run(hold(monkeypatch, n_turns))
+    # In a process of its own: what other tests left in this one is weighed, too.
+    with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+        alone.submit(run_alone, n_turns).result()
